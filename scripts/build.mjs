@@ -1,0 +1,243 @@
+/**
+ * Builds the package: two WebAssembly kernels, one ES module, its type declarations.
+ *
+ *     node scripts/build.mjs [--wasm-only] [--force]
+ *
+ * A step runs only when the contents of its inputs differ from those of its last run, so that a
+ * repeated build is quick. Outputs are made aside and moved into place, so that a failed or a
+ * concurrent build leaves no half-written file behind.
+ */
+import { execFile } from "node:child_process";
+import { createHash } from "node:crypto";
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from "node:fs";
+import { basename, dirname, join, resolve } from "node:path";
+import { fileURLToPath } from "node:url";
+import { parseArgs, promisify } from "node:util";
+import { describeWasm } from "./wasm-sections.mjs";
+
+const root = resolve(dirname(fileURLToPath(import.meta.url)), "..");
+const dist = join(root, "dist");
+const script = "scripts/build.mjs";
+const generated = join(root, "src/backend/wasm/generated");
+
+/** The two builds of assembly/: every engine runs `plain`, `relaxed` wants a probe first. */
+const kernels = [
+  { target: "plain", name: "kernel" },
+  { target: "relaxed", name: "kernel-relaxed" },
+];
+
+/** What went wrong in the sources, as opposed to in this script: printed without a stack. */
+class BuildError extends Error {}
+
+async function main() {
+  const { values } = parseArgs({
+    options: { "wasm-only": { type: "boolean" }, force: { type: "boolean" } },
+  });
+  const force = values.force === true;
+  mkdirSync(dist, { recursive: true });
+  const scratch = mkdtempSync(join(dist, ".build-"));
+  try {
+    const kernelInputs = ["assembly", "asconfig.json", script, ...versionsOf("assemblyscript")];
+    await step("kernels", force, kernelInputs, kernelOutputs(), () => buildKernels(scratch));
+    if (values["wasm-only"]) return;
+    const sources = [
+      "src",
+      "assembly",
+      script,
+      "tsconfig.json",
+      "tsconfig.build.json",
+      "package.json",
+    ];
+    await step("bundle", force, [...sources, ...versionsOf("esbuild")], bundleOutputs(), () =>
+      buildBundle(scratch),
+    );
+    const declarations = [join(dist, "types/src/index.d.ts")];
+    await step("types", force, [...sources, ...versionsOf("typescript")], declarations, () =>
+      buildDeclarations(scratch),
+    );
+  } finally {
+    rmSync(scratch, { recursive: true, force: true });
+  }
+}
+
+/** Runs `work` unless `outputs` exist and were made from these very inputs. */
+async function step(name, force, inputs, outputs, work) {
+  const stamp = join(dist, `.${name}.stamp`);
+  const digest = digestOf(inputs);
+  const unchanged =
+    outputs.every((path) => existsSync(path)) &&
+    existsSync(stamp) &&
+    readFileSync(stamp, "utf8") === digest;
+  if (unchanged && !force) return;
+  const start = performance.now();
+  rmSync(stamp, { force: true });
+  const outcome = await work();
+  writeFileSync(stamp, digest);
+  const seconds = ((performance.now() - start) / 1000).toFixed(1);
+  process.stdout.write(`built ${name} in ${seconds} s: ${outcome}\n`);
+}
+
+function kernelOutputs() {
+  return kernels.flatMap(({ name }) => [join(dist, `${name}.wasm`), join(generated, `${name}.ts`)]);
+}
+
+function bundleOutputs() {
+  return [join(dist, "index.js"), join(dist, "index.js.map")];
+}
+
+async function buildKernels(scratch) {
+  requireFile("assembly/index.ts");
+  const built = await Promise.allSettled(kernels.map((kernel) => buildKernel(kernel, scratch)));
+  const failure = built.find(({ status }) => status === "rejected");
+  if (failure) throw failure.reason;
+  return built.map(({ value }) => value).join(", ");
+}
+
+async function buildKernel({ target, name }, scratch) {
+  const asc = join(root, "node_modules/assemblyscript/bin/asc.js");
+  const outFile = join(scratch, `${name}.wasm`);
+  const config = ["--config", "asconfig.json", "--target", target, "--outFile", outFile];
+  await runTool(`asc (target ${target})`, process.execPath, [asc, ...config]);
+  const bytes = readFileSync(outFile);
+  const { imports, exports } = describeWasm(bytes);
+  if (imports.length > 0) {
+    throw new BuildError(`${name}.wasm: expected no imports, got ${imports.join(", ")}`);
+  }
+  if (!exports.includes("memory")) {
+    throw new BuildError(`${name}.wasm: expected an exported memory, got ${exports.join(", ")}`);
+  }
+  mkdirSync(generated, { recursive: true });
+  const module = join(scratch, `${name}.ts`);
+  writeFileSync(module, inlineModule(target, bytes));
+  renameSync(module, join(generated, `${name}.ts`));
+  renameSync(outFile, join(dist, `${name}.wasm`));
+  return `${name}.wasm ${bytes.length} bytes`;
+}
+
+/**
+ * The kernel as a module of its own: it loads alike under a bundler, vitest and tsx, and without a
+ * file system. The annotation keeps the literal out of the type declarations.
+ */
+function inlineModule(target, bytes) {
+  return [
+    `/** The \`${target}\` kernel in base64. Generated by scripts/build.mjs: do not edit. */`,
+    `const kernel: string =\n  "${bytes.toString("base64")}";`,
+    "export default kernel;\n",
+  ].join("\n");
+}
+
+async function buildBundle(scratch) {
+  requireFile("src/index.ts");
+  const { build, formatMessages } = await import("esbuild");
+  let outputs;
+  try {
+    const result = await build({
+      absWorkingDir: root,
+      entryPoints: ["src/index.ts"],
+      outfile: join(dist, "index.js"),
+      bundle: true,
+      format: "esm",
+      platform: "neutral",
+      target: "es2022",
+      minify: true,
+      sourcemap: true,
+      logLevel: "silent",
+      write: false,
+    });
+    outputs = result.outputFiles;
+  } catch (error) {
+    const text = await formatMessages(error.errors ?? [{ text: error.message }], { kind: "error" });
+    throw new BuildError(`esbuild failed:\n${text.join("")}`);
+  }
+  for (const { path, contents } of outputs) {
+    const aside = join(scratch, basename(path));
+    writeFileSync(aside, contents);
+    renameSync(aside, path);
+  }
+  return outputs
+    .map(({ path, contents }) => `${basename(path)} ${contents.length} bytes`)
+    .join(", ");
+}
+
+async function buildDeclarations(scratch) {
+  const tsc = join(root, "node_modules/typescript/bin/tsc");
+  const outDir = join(scratch, "types");
+  await runTool("tsc", process.execPath, [tsc, "-p", "tsconfig.build.json", "--outDir", outDir]);
+  const files = filesBelow(outDir).filter((path) => path.endsWith(".d.ts"));
+  for (const file of files) writeFileSync(file, portableDeclarations(readFileSync(file, "utf8")));
+  rmSync(join(dist, "types"), { recursive: true, force: true });
+  renameSync(outDir, join(dist, "types"));
+  return `${files.length} declaration files`;
+}
+
+/**
+ * tsc leaves the extensions of imports as they are, and the package holds no .ts file; and it does
+ * not say that `Symbol.dispose` needs a library that a user's target may not include.
+ */
+function portableDeclarations(text) {
+  const rewritten = text.replace(
+    /(\bfrom\s*|\bimport\s*\(?\s*)"(\.\.?\/[^"]*)\.ts"/g,
+    (_, keyword, path) => `${keyword}"${path}.js"`,
+  );
+  const disposable = rewritten.includes("[Symbol.dispose]");
+  return disposable ? `/// <reference lib="esnext.disposable" />\n${rewritten}` : rewritten;
+}
+
+/** @throws BuildError with all that the tool printed, where it fails */
+async function runTool(name, command, args) {
+  try {
+    await promisify(execFile)(command, args, { cwd: root, maxBuffer: 1 << 26 });
+  } catch (error) {
+    const output = [error.stdout, error.stderr].filter(Boolean).join("\n").trim();
+    throw new BuildError(`${name} failed:\n${output || error.message}`);
+  }
+}
+
+function requireFile(path) {
+  if (!existsSync(join(root, path))) throw new BuildError(`${path}: no such file`);
+}
+
+/** The manifest of a compiler, which names its version: a new compiler means a new build. */
+function versionsOf(...packages) {
+  return packages.map((name) => `node_modules/${name}/package.json`);
+}
+
+function digestOf(inputs) {
+  const hash = createHash("sha256");
+  for (const input of inputs) {
+    const path = join(root, input);
+    if (!existsSync(path)) throw new BuildError(`${input}: no such file or folder; run \`npm ci\``);
+    for (const file of filesBelow(path)) {
+      const contents = readFileSync(file);
+      hash.update(`${file.slice(root.length)}\0${contents.length}\0`).update(contents);
+    }
+  }
+  return hash.digest("hex");
+}
+
+/** All files below a folder, in a fixed order; a file stands for itself. */
+function filesBelow(path) {
+  if (statSync(path).isFile()) return [path];
+  return readdirSync(path, { recursive: true, withFileTypes: true })
+    .filter((entry) => entry.isFile())
+    .map((entry) => join(entry.parentPath ?? entry.path, entry.name))
+    .sort();
+}
+
+try {
+  await main();
+} catch (error) {
+  const text = error instanceof BuildError || error.code?.startsWith("ERR_PARSE_ARGS");
+  process.stderr.write(`build: ${text ? error.message : error.stack}\n`);
+  process.exitCode = 1;
+}

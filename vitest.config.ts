@@ -1,0 +1,17 @@
+import { defineConfig } from "vitest/config";
+import { summaryReporter } from "./scripts/test-summary.ts";
+
+// Set by .ci/run, which reads the counts from this file.
+const summaryFile = process.env.ANTLER_TEST_SUMMARY;
+
+export default defineConfig({
+  test: {
+    include: ["tests/**/*.test.ts"],
+    environment: "node",
+    pool: "forks",
+    maxWorkers: 2,
+    testTimeout: 120_000,
+    hookTimeout: 120_000,
+    reporters: summaryFile ? ["default", summaryReporter(summaryFile)] : ["default"],
+  },
+});
