@@ -1,0 +1,96 @@
+import { type Cell, defineCell, requirePositiveInteger } from "../define-cell.ts";
+import type { Vector } from "../expression.ts";
+import { requireKnownOptions, requireOneOf } from "../options.ts";
+import { add, multiply, sigmoid, split, subtract, tanh } from "../vocabulary.ts";
+import type { Matrix } from "../weight.ts";
+import { affine, type NamedWeights, namedTensors } from "./weights.ts";
+
+export interface LstmOptions {
+  /** I, length of x_t. */
+  readonly inputSize: number;
+  /** H, length of h_t and of c_t. */
+  readonly hiddenSize: number;
+  /** Default "plain". */
+  readonly variant?: "plain" | "peephole" | "coupled";
+  /**
+   * Rows of the gates i, f, g, o in this order: weight_ih [4H, I], weight_hh [4H, H];
+   * bias_ih, bias_hh [4H], zero where missing. "peephole" needs peephole_i, peephole_f,
+   * peephole_o [H] too. "coupled" takes the rows of f and does not use them, so that weights of
+   * ONNX's LSTM with input_forget = 1 fit as they are.
+   */
+  readonly weights: NamedWeights<
+    "weight_ih" | "weight_hh",
+    "bias_ih" | "bias_hh" | "peephole_i" | "peephole_f" | "peephole_o"
+  >;
+}
+
+/**
+ * Long short-term memory, with the names, shapes and gate order of PyTorch's `LSTMCell`.
+ *
+ *     i = σ(W_i x + b_ii + U_i h + b_hi)              peephole: + p_i ∘ c inside σ
+ *     f = σ(W_f x + b_if + U_f h + b_hf)              peephole: + p_f ∘ c;  coupled: f = 1 − i
+ *     g = tanh(W_g x + b_ig + U_g h + b_hg)
+ *     c' = f ∘ c + i ∘ g                              coupled: computed as c + i ∘ (g − c)
+ *     o = σ(W_o x + b_io + U_o h + b_ho)              peephole: + p_o ∘ c'
+ *     h' = o ∘ tanh(c')
+ *
+ * State: h [H], in [−1, 1]; then c [H], unbounded, but in [−1, 1] if coupled and started there.
+ * Sources: S. Hochreiter, J. Schmidhuber, Neural Computation 9 (1997); peepholes: F. Gers,
+ * J. Schmidhuber, IJCNN 2000; coupled gates: K. Greff et al., arXiv 1503.04069.
+ *
+ * @throws TypeError, RangeError naming the option or the weight that is wrong, missing or unknown.
+ */
+export function lstm(options: LstmOptions): Cell {
+  requireKnownOptions("lstm", options, ["inputSize", "hiddenSize", "variant", "weights"]);
+  const { inputSize: i, hiddenSize: h, variant = "plain" } = options;
+  requirePositiveInteger("inputSize", i);
+  requirePositiveInteger("hiddenSize", h);
+  requireOneOf("variant", variant, ["plain", "peephole", "coupled"]);
+  const matrices = { weight_ih: [4 * h, i], weight_hh: [4 * h, h] } as const;
+  const biases = { bias_ih: [4 * h], bias_hh: [4 * h] } as const;
+  const peepholes = { peephole_i: [h], peephole_f: [h], peephole_o: [h] } as const;
+  const bound = variant === "coupled" ? 1 : Infinity;
+  const state = {
+    h: { size: h, bounds: [-1, 1] },
+    c: { size: h, bounds: [-bound, bound] },
+  } as const;
+  const common = { name: `lstm-${variant}`, inputSize: i, state };
+  const preactivations = (h: Vector, x: Vector, w: AffineHandles) =>
+    split(add(affine(w.weight_ih, x, w.bias_ih), affine(w.weight_hh, h, w.bias_hh)), 4) as Gates;
+
+  if (variant === "peephole") {
+    return defineCell({
+      ...common,
+      weights: namedTensors(options.weights, { ...matrices, ...peepholes }, biases),
+      step: ({ h, c }, x, w) => {
+        const [ai, af, ag, ao] = preactivations(h, x, w);
+        const i = sigmoid(add(ai, multiply(w.peephole_i, c)));
+        const f = sigmoid(add(af, multiply(w.peephole_f, c)));
+        const next = add(multiply(f, c), multiply(i, tanh(ag)));
+        const o = sigmoid(add(ao, multiply(w.peephole_o, next)));
+        return { h: multiply(o, tanh(next)), c: next };
+      },
+    });
+  }
+  return defineCell({
+    ...common,
+    weights: namedTensors(options.weights, matrices, biases),
+    step: ({ h, c }, x, w) => {
+      const [ai, af, ag, ao] = preactivations(h, x, w);
+      const i = sigmoid(ai);
+      const g = tanh(ag);
+      const plain = () => add(multiply(sigmoid(af), c), multiply(i, g));
+      const next = variant === "coupled" ? add(c, multiply(i, subtract(g, c))) : plain();
+      return { h: multiply(sigmoid(ao), tanh(next)), c: next };
+    },
+  });
+}
+
+type Gates = [Vector, Vector, Vector, Vector];
+
+interface AffineHandles {
+  readonly weight_ih: Matrix;
+  readonly weight_hh: Matrix;
+  readonly bias_ih?: Vector;
+  readonly bias_hh?: Vector;
+}

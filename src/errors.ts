@@ -1,0 +1,51 @@
+/**
+ * Errors that a caller may want to branch on. Everything that is simply a wrong argument is a
+ * `TypeError` or a `RangeError` instead, and names the argument.
+ */
+
+/** A backend that was asked for by name cannot run here; `reason` says why. */
+export class BackendUnavailableError extends Error {
+  override readonly name = "BackendUnavailableError";
+  constructor(
+    readonly backend: string,
+    readonly reason: string,
+  ) {
+    super(`backend "${backend}" is not available: ${reason}`);
+  }
+}
+
+/** Where a number stopped being finite. */
+export interface NonFiniteLocation {
+  /** Index of the sequence in the batch. */
+  readonly sequence: number;
+  /** Time step, counted in rows of the sequence's inputs; -1 for the initial state. */
+  readonly step: number;
+  /** Index into the state vector. */
+  readonly unit: number;
+}
+
+/** The exact (sequential) states of this recurrence are NaN or infinite from `location` on. */
+export class NonFiniteError extends Error {
+  override readonly name = "NonFiniteError";
+  constructor(
+    readonly location: NonFiniteLocation,
+    override readonly cause: string,
+  ) {
+    super(
+      `the state is not finite from step ${location.step}, unit ${location.unit}` +
+        ` of sequence ${location.sequence} on: ${cause}`,
+    );
+  }
+}
+
+/** A parallel method did not converge, and `onFailure: "throw"` was asked for. */
+export class ConvergenceError extends Error {
+  override readonly name = "ConvergenceError";
+  constructor(
+    message: string,
+    readonly iterations: number,
+    readonly residual: number,
+  ) {
+    super(message);
+  }
+}

@@ -1,0 +1,119 @@
+/** The public vocabulary: options in, results out. */
+
+/** A row-major array of numbers; the last axis is contiguous. */
+export type FloatArray = Float32Array | Float64Array;
+
+export type BackendName = "reference" | "wasm";
+
+/** How the unknown boundary states are iterated on; see docs/methods.md. */
+export type MethodName =
+  | "sequential"
+  | "jacobi"
+  | "picard"
+  | "deer"
+  | "quasi-deer"
+  | "elk"
+  | "quasi-elk";
+
+/**
+ * The approximation P_k of a chunk's Jacobian: nothing, the identity, its diagonal, one k×k block per
+ * unit (the (h, c) pairs of an LSTM), or all of it.
+ */
+export type JacobianKind = "none" | "identity" | "diagonal" | "block" | "dense";
+
+export interface DampingOptions {
+  /** λ = 1/σ² of ELK's Levenberg–Marquardt step; 0 is plain Newton. */
+  lambda?: number;
+  /** Which Kalman mean is the new iterate; the authors' code returns the filter's. Default "filter". */
+  estimate?: "filter" | "smoother";
+  /** Scale-ELK: P ← (1 − scale) P, with scale in [0, 1]. */
+  scale?: number;
+  /** Clip-ELK: P clipped to [−1, 1]; for diagonal Jacobians. */
+  clip?: boolean;
+  /** Adapt λ between sweeps: reject a sweep that raises ½Σ‖r‖², and divide or multiply λ by 10. */
+  trustRegion?: boolean;
+}
+
+export interface IterationProgress {
+  /** Index of the sequence in the batch. */
+  readonly sequence: number;
+  /** Sweeps done so far; 0 before the first boundary update. */
+  readonly iteration: number;
+  /** Largest scaled defect ‖b_k − Φ(b_{k−1})‖∞ / (1 + ‖b_k‖∞) over the seams. */
+  readonly residual: number;
+  /** Chunks at the start of the sequence that are exact, and skipped from now on. */
+  readonly exactChunks: number;
+  readonly chunks: number;
+}
+
+export interface EvaluateOptions {
+  /** Default "auto". */
+  method?: MethodName | "auto";
+  /** Overrides the runtime's backend for this call. */
+  backend?: BackendName | "auto";
+  /** s_0: `[stateSize]`, or `[B, stateSize]` with one row a sequence. Default zeros. */
+  initialState?: FloatArray;
+  /** Makes `inputs` a ragged batch: B sequences of these lengths, packed row after row. */
+  lengths?: ArrayLike<number>;
+  /** Run from the last row to the first; row t of `states` still belongs to row t of `inputs`. */
+  reverse?: boolean;
+  /** C, steps a chunk. Default 1, which is the paper's method. */
+  chunk?: number;
+  /** λ, or the details. Default: 0, and for `elk` 1e-6, for `quasi-elk` 1e-2. */
+  damping?: number | DampingOptions;
+  /** Overrides the Jacobian that the method implies. */
+  jacobian?: JacobianKind;
+  /** Largest residual of a converged result. Default 1e-5. */
+  tolerance?: number;
+  /** Sweeps before the method gives up. Default 100. */
+  maxIterations?: number;
+  /** A trajectory `[sum(lengths), stateSize]` to start from. Default zeros. */
+  initialGuess?: FloatArray;
+  /** What to do when the method does not converge. Default "sequential". */
+  onFailure?: "sequential" | "throw" | "return";
+  /** Called before every sweep and once after the last. */
+  onIteration?: (progress: IterationProgress) => void;
+  /** Called now and then by sequential evaluation with the number of steps done, of all steps. */
+  onProgress?: (done: number, total: number) => void;
+  signal?: AbortSignal;
+}
+
+export interface Report {
+  readonly backend: BackendName;
+  /** Which WebAssembly build ran. */
+  readonly simd?: "plain" | "relaxed";
+  readonly method: MethodName;
+  readonly jacobian: JacobianKind | null;
+  /** Steps a chunk; the whole sequence for sequential evaluation. */
+  readonly chunk: number;
+  /** Sweeps (boundary updates); the largest over the batch. 0 for sequential evaluation. */
+  readonly iterations: number;
+  /** Largest over t of ‖s_t − f(s_{t−1}, x_t)‖∞ / (1 + ‖s_t‖∞), on the returned states. */
+  readonly residual: number;
+  /** Estimate of the largest over t of ‖s_t − s*_t‖∞ / (1 + ‖s_t‖∞); see docs/methods.md. */
+  readonly errorEstimate: number;
+  /** residual ≤ tolerance and errorEstimate ≤ 10 × tolerance. */
+  readonly converged: boolean;
+  /** Present when the method asked for did not finish the job by itself. */
+  readonly fallback?: Fallback;
+  /** Why this method and backend ran, in words. */
+  readonly choice: string;
+  readonly milliseconds: { readonly total: number; readonly prepare: number; readonly solve: number };
+}
+
+export interface Fallback {
+  readonly to: "sequential" | "none";
+  readonly reason: string;
+  /** First row that was evaluated sequentially, counted in the direction of time. */
+  readonly fromStep: number;
+  /** Index of the first sequence of the batch that needed it. */
+  readonly sequence: number;
+}
+
+export interface Evaluation<States extends FloatArray = Float32Array> {
+  /** `[T, stateSize]`, or `[sum(lengths), stateSize]` for a batch. */
+  readonly states: States;
+  /** `[stateSize]`, or `[B, stateSize]` for a batch. */
+  readonly finalStates: States;
+  readonly report: Report;
+}
