@@ -1,0 +1,226 @@
+/** One evaluation on one backend, from a checked job to states and a report. */
+import type { Backend } from "../backend/backend.ts";
+import { ConvergenceError, NonFiniteError, type NonFiniteLocation } from "../errors.ts";
+import type { Evaluation, Fallback, FloatArray, MethodName, Report } from "../types.ts";
+import type { Job } from "../validate.ts";
+import type { Certificate } from "./engine.ts";
+import { exactCertificate, iterate } from "./iterate.ts";
+import type { Damping } from "./method.ts";
+import { Pacer } from "./pacing.ts";
+
+/** What the report says of the batch so far: the worst of its sequences. */
+interface Outcome extends Certificate {
+  readonly converged: boolean;
+  readonly iterations: number;
+  readonly fallback?: Fallback;
+}
+
+type ParallelMethod = Exclude<MethodName, "sequential">;
+
+export interface Plan {
+  readonly method: MethodName;
+  /** Why, in words. */
+  readonly choice: string;
+}
+
+export async function solve(
+  backend: Backend,
+  job: Job,
+  plan: Plan,
+): Promise<Evaluation<FloatArray>> {
+  const started = performance.now();
+  const { cell, sequences, rows } = job;
+  const pacer = new Pacer(job.signal);
+  const states = backend.allocate(rows * cell.stateSize);
+  const sequential = plan.method === "sequential";
+  const prepared = performance.now();
+  const outcome = sequential
+    ? await solveSequentially(backend, job, states, pacer)
+    : await solveInParallel(backend, job, plan.method as ParallelMethod, states, pacer);
+  const finished = performance.now();
+  const longest = sequences.reduce((most, { length }) => Math.max(most, length), 0);
+  const report: Report = {
+    backend: backend.name,
+    ...(backend.simd && { simd: backend.simd }),
+    method: plan.method,
+    jacobian: sequential ? null : job.jacobian,
+    chunk: sequential ? longest : Math.min(job.chunk, Math.max(longest, 1)),
+    iterations: outcome.iterations,
+    residual: outcome.residual,
+    errorEstimate: outcome.errorEstimate,
+    converged: outcome.converged,
+    ...(outcome.fallback && { fallback: outcome.fallback }),
+    choice: plan.choice,
+    milliseconds: {
+      total: finished - started,
+      prepare: prepared - started,
+      solve: finished - prepared,
+    },
+  };
+  return { states, finalStates: finalStates(backend, job, states), report };
+}
+
+async function solveSequentially(
+  backend: Backend,
+  job: Job,
+  states: FloatArray,
+  pacer: Pacer,
+): Promise<Outcome> {
+  const { cell, inputs, sequences, reverse, initialStates, onProgress } = job;
+  const problem = { cell, inputs, sequences, reverse, initialStates, states, onProgress };
+  try {
+    await backend.sequential(problem, pacer);
+  } finally {
+    backend.release();
+  }
+  const exact = exactCertificate({ unitRoundoff: backend.unitRoundoff, length: job.rows });
+  const outcome = { ...exact, converged: true, iterations: 0 };
+  for (let sequence = 0; sequence < sequences.length; sequence++) {
+    const location = firstNonFinite(job, states, sequence);
+    if (!location) continue;
+    const error = nonFiniteError(job, location);
+    if (job.onFailure !== "return") throw error;
+    const fallback: Fallback = { to: "none", reason: error.message, fromStep: 0, sequence };
+    return { ...outcome, converged: false, residual: Infinity, errorEstimate: Infinity, fallback };
+  }
+  return outcome;
+}
+
+async function solveInParallel(
+  backend: Backend,
+  job: Job,
+  method: ParallelMethod,
+  states: FloatArray,
+  pacer: Pacer,
+): Promise<Outcome> {
+  let total: Outcome = { residual: 0, errorEstimate: 0, converged: true, iterations: 0 };
+  for (let sequence = 0; sequence < job.sequences.length; sequence++) {
+    if (job.sequences[sequence]!.length === 0) continue;
+    try {
+      const outcome = await solveOne(backend, job, method, sequence, states, pacer);
+      total = worse(total, outcome);
+    } finally {
+      backend.release();
+    }
+  }
+  return total;
+}
+
+function worse(a: Outcome, b: Outcome): Outcome {
+  const fallback = a.fallback ?? b.fallback;
+  return {
+    residual: Math.max(a.residual, b.residual),
+    errorEstimate: Math.max(a.errorEstimate, b.errorEstimate),
+    converged: a.converged && b.converged,
+    iterations: Math.max(a.iterations, b.iterations),
+    ...(fallback && { fallback }),
+  };
+}
+
+async function solveOne(
+  backend: Backend,
+  job: Job,
+  method: ParallelMethod,
+  sequence: number,
+  states: FloatArray,
+  pacer: Pacer,
+): Promise<Outcome> {
+  const { cell, onFailure } = job;
+  const { inputSize, stateSize } = cell;
+  const { offset, length } = job.sequences[sequence]!;
+  const rowsOf = (array: FloatArray, width: number) =>
+    array.subarray(offset * width, (offset + length) * width);
+  const chunk = Math.min(job.chunk, length);
+  const engine = backend.engine({
+    cell,
+    inputs: rowsOf(job.inputs, inputSize),
+    length,
+    reverse: job.reverse,
+    initialState: job.initialStates.subarray(sequence * stateSize, (sequence + 1) * stateSize),
+    initialGuess: job.initialGuess && rowsOf(job.initialGuess, stateSize),
+    chunk,
+    jacobian: job.jacobian!,
+  });
+  const options = {
+    damping: job.damping as Damping,
+    tolerance: job.tolerance,
+    maxIterations: job.maxIterations,
+    chunkLength: chunk,
+    sequence,
+    certifyFailure: onFailure === "return",
+    ...(job.onIteration && { onIteration: job.onIteration }),
+  };
+  const result = await iterate(engine, options, pacer);
+  const { converged, iterations, reason, residual, errorEstimate, exactChunks } = result;
+  const target = rowsOf(states, stateSize);
+  const fromStep = Math.min(exactChunks * chunk, length);
+  let outcome: Outcome = { residual, errorEstimate, converged, iterations };
+  if (!converged) {
+    // States that are not finite get the error that says where, which takes evaluating up to there.
+    if (onFailure === "throw" && result.finite) {
+      throw new ConvergenceError(`${method}: ${reason}`, iterations, residual);
+    }
+    const to = onFailure === "return" ? "none" : "sequential";
+    const fallback: Fallback = { to, reason, fromStep, sequence };
+    outcome = { ...outcome, fallback };
+    if (to === "sequential") {
+      await pacer.slices(fromStep, length, engine.stepCost, (from, end) =>
+        engine.runSteps(from, end),
+      );
+      outcome = { ...outcome, ...exactCertificate(engine), converged: true };
+    }
+  }
+  engine.readStates(target);
+  const location = firstNonFinite(job, states, sequence);
+  if (location && onFailure !== "return") throw nonFiniteError(job, location);
+  return location ? { ...outcome, converged: false, residual: Infinity } : outcome;
+}
+
+/** The first state, in the direction of time, that is not finite. */
+function firstNonFinite(job: Job, states: FloatArray, sequence: number): NonFiniteLocation | null {
+  const { stateSize } = job.cell;
+  const { offset, length } = job.sequences[sequence]!;
+  const rows = states.subarray(offset * stateSize, (offset + length) * stateSize);
+  if (allFinite(rows)) return null;
+  for (let t = 0; t < length; t++) {
+    const step = job.reverse ? length - 1 - t : t;
+    for (let unit = 0; unit < stateSize; unit++) {
+      if (!Number.isFinite(rows[step * stateSize + unit])) return { sequence, step, unit };
+    }
+  }
+  return null;
+}
+
+function allFinite(values: FloatArray): boolean {
+  // x · 0 is NaN for every x that is not finite, and NaN sticks to the sum.
+  let sum = 0;
+  for (let i = 0; i < values.length; i++) sum += values[i]! * 0;
+  return sum === 0;
+}
+
+function nonFiniteError(job: Job, location: NonFiniteLocation): NonFiniteError {
+  const { inputSize } = job.cell;
+  const row = (job.sequences[location.sequence]!.offset + location.step) * inputSize;
+  const element = job.inputs
+    .subarray(row, row + inputSize)
+    .findIndex((value: number) => !Number.isFinite(value));
+  const cause =
+    element >= 0
+      ? `element ${element} of its input is ${job.inputs[row + element]}`
+      : "the step overflows or is not defined there, though its input is finite";
+  return new NonFiniteError(location, cause);
+}
+
+function finalStates(backend: Backend, job: Job, states: FloatArray): FloatArray {
+  const { stateSize } = job.cell;
+  const result = backend.allocate(job.sequences.length * stateSize);
+  job.sequences.forEach(({ offset, length }, sequence) => {
+    const row = offset + (job.reverse ? 0 : length - 1);
+    const source =
+      length === 0
+        ? job.initialStates.subarray(sequence * stateSize, (sequence + 1) * stateSize)
+        : states.subarray(row * stateSize, (row + 1) * stateSize);
+    result.set(source, sequence * stateSize);
+  });
+  return result;
+}
