@@ -1,0 +1,335 @@
+/**
+ * target[rows, width] = weights[rows, columns] · source[columns, width] + initial[rows, width].
+ *
+ * The weights are packed in panels of 32, then 16, 8 and 4 rows (the last padded with zeros); a panel
+ * holds its rows of column 0, then of column 1, and so on. Every element is summed in the order of
+ * columns, so a result does not depend on the width or on the panel that it falls into.
+ */
+import { madd4 } from "./math";
+
+/** Stores the first `count` (1 to 4) numbers of `value`. */
+// @ts-ignore: decorator
+@inline
+export function storeFirst(target: usize, value: v128, count: i32): void {
+  if (count >= 4) {
+    v128.store(target, value);
+    return;
+  }
+  v128.store_lane<f32>(target, value, 0);
+  if (count > 1) v128.store_lane<f32>(target, value, 1, 4);
+  if (count > 2) v128.store_lane<f32>(target, value, 2, 8);
+}
+
+// @ts-ignore: decorator
+@inline
+function start(initial: usize, offset: usize): v128 {
+  return initial != 0 ? v128.load(initial + offset) : f32x4.splat(0);
+}
+
+// @ts-ignore: decorator
+@inline
+function step(sum: v128, weights: usize, offset: usize, x: v128): v128 {
+  return madd4(v128.load(weights + offset), x, sum);
+}
+
+function panel32(
+  columns: i32,
+  weights: usize,
+  source: usize,
+  initial: usize,
+  target: usize,
+): void {
+  let s0 = start(initial, 0);
+  let s1 = start(initial, 16);
+  let s2 = start(initial, 32);
+  let s3 = start(initial, 48);
+  let s4 = start(initial, 64);
+  let s5 = start(initial, 80);
+  let s6 = start(initial, 96);
+  let s7 = start(initial, 112);
+  const end = source + (<usize>columns << 2);
+  // Four columns at a time, to spend less on the loop itself.
+  const unrolled = source + ((<usize>columns & ~3) << 2);
+  for (; source < unrolled; source += 16, weights += 512) {
+    const x0 = v128.load32_splat(source);
+    s0 = step(s0, weights, 0, x0);
+    s1 = step(s1, weights, 16, x0);
+    s2 = step(s2, weights, 32, x0);
+    s3 = step(s3, weights, 48, x0);
+    s4 = step(s4, weights, 64, x0);
+    s5 = step(s5, weights, 80, x0);
+    s6 = step(s6, weights, 96, x0);
+    s7 = step(s7, weights, 112, x0);
+    const x1 = v128.load32_splat(source, 4);
+    s0 = step(s0, weights, 128, x1);
+    s1 = step(s1, weights, 144, x1);
+    s2 = step(s2, weights, 160, x1);
+    s3 = step(s3, weights, 176, x1);
+    s4 = step(s4, weights, 192, x1);
+    s5 = step(s5, weights, 208, x1);
+    s6 = step(s6, weights, 224, x1);
+    s7 = step(s7, weights, 240, x1);
+    const x2 = v128.load32_splat(source, 8);
+    s0 = step(s0, weights, 256, x2);
+    s1 = step(s1, weights, 272, x2);
+    s2 = step(s2, weights, 288, x2);
+    s3 = step(s3, weights, 304, x2);
+    s4 = step(s4, weights, 320, x2);
+    s5 = step(s5, weights, 336, x2);
+    s6 = step(s6, weights, 352, x2);
+    s7 = step(s7, weights, 368, x2);
+    const x3 = v128.load32_splat(source, 12);
+    s0 = step(s0, weights, 384, x3);
+    s1 = step(s1, weights, 400, x3);
+    s2 = step(s2, weights, 416, x3);
+    s3 = step(s3, weights, 432, x3);
+    s4 = step(s4, weights, 448, x3);
+    s5 = step(s5, weights, 464, x3);
+    s6 = step(s6, weights, 480, x3);
+    s7 = step(s7, weights, 496, x3);
+  }
+  for (; source < end; source += 4, weights += 128) {
+    const x = v128.load32_splat(source);
+    s0 = step(s0, weights, 0, x);
+    s1 = step(s1, weights, 16, x);
+    s2 = step(s2, weights, 32, x);
+    s3 = step(s3, weights, 48, x);
+    s4 = step(s4, weights, 64, x);
+    s5 = step(s5, weights, 80, x);
+    s6 = step(s6, weights, 96, x);
+    s7 = step(s7, weights, 112, x);
+  }
+  v128.store(target, s0);
+  v128.store(target, s1, 16);
+  v128.store(target, s2, 32);
+  v128.store(target, s3, 48);
+  v128.store(target, s4, 64);
+  v128.store(target, s5, 80);
+  v128.store(target, s6, 96);
+  v128.store(target, s7, 112);
+}
+
+function panel16(
+  columns: i32,
+  weights: usize,
+  source: usize,
+  initial: usize,
+  target: usize,
+): void {
+  let s0 = start(initial, 0);
+  let s1 = start(initial, 16);
+  let s2 = start(initial, 32);
+  let s3 = start(initial, 48);
+  const end = source + (<usize>columns << 2);
+  for (; source < end; source += 4, weights += 64) {
+    const x = v128.load32_splat(source);
+    s0 = step(s0, weights, 0, x);
+    s1 = step(s1, weights, 16, x);
+    s2 = step(s2, weights, 32, x);
+    s3 = step(s3, weights, 48, x);
+  }
+  v128.store(target, s0);
+  v128.store(target, s1, 16);
+  v128.store(target, s2, 32);
+  v128.store(target, s3, 48);
+}
+
+function panel8(
+  columns: i32,
+  weights: usize,
+  source: usize,
+  initial: usize,
+  target: usize,
+): void {
+  let s0 = start(initial, 0);
+  let s1 = start(initial, 16);
+  const end = source + (<usize>columns << 2);
+  for (; source < end; source += 4, weights += 32) {
+    const x = v128.load32_splat(source);
+    s0 = step(s0, weights, 0, x);
+    s1 = step(s1, weights, 16, x);
+  }
+  v128.store(target, s0);
+  v128.store(target, s1, 16);
+}
+
+function panel4(
+  rows: i32,
+  columns: i32,
+  weights: usize,
+  source: usize,
+  initial: usize,
+  target: usize,
+): void {
+  let sum = start(initial, 0);
+  const end = source + (<usize>columns << 2);
+  for (; source < end; source += 4, weights += 16) {
+    sum = step(sum, weights, 0, v128.load32_splat(source));
+  }
+  storeFirst(target, sum, rows);
+}
+
+/** One vector: width 1. */
+function linearVector(
+  rows: i32,
+  columns: i32,
+  weights: usize,
+  source: usize,
+  initial: usize,
+  target: usize,
+): void {
+  const column = <usize>columns << 2;
+  while (rows > 0) {
+    let panel: usize = 4;
+    if (rows >= 32) {
+      panel = 32;
+      panel32(columns, weights, source, initial, target);
+    } else if (rows >= 16) {
+      panel = 16;
+      panel16(columns, weights, source, initial, target);
+    } else if (rows >= 8) {
+      panel = 8;
+      panel8(columns, weights, source, initial, target);
+    } else {
+      panel4(rows, columns, weights, source, initial, target);
+    }
+    rows -= <i32>panel;
+    weights += panel * column;
+    target += panel << 2;
+    if (initial != 0) initial += panel << 2;
+  }
+}
+
+/** Four rows by eight lanes; `weights` points at the rows' first column, `stride` bytes a column. */
+function tile8(
+  columns: i32,
+  weights: usize,
+  stride: usize,
+  source: usize,
+  initial: usize,
+  target: usize,
+  rows: i32,
+  pitch: usize,
+): void {
+  const pitch2 = pitch << 1;
+  const pitch3 = pitch2 + pitch;
+  let s00 = start(initial, 0);
+  let s01 = start(initial, 16);
+  let s10 = start(initial, pitch);
+  let s11 = start(initial, pitch + 16);
+  let s20 = start(initial, pitch2);
+  let s21 = start(initial, pitch2 + 16);
+  let s30 = start(initial, pitch3);
+  let s31 = start(initial, pitch3 + 16);
+  for (let j = 0; j < columns; j++, weights += stride, source += pitch) {
+    const x0 = v128.load(source);
+    const x1 = v128.load(source, 16);
+    const w0 = v128.load32_splat(weights);
+    s00 = madd4(w0, x0, s00);
+    s01 = madd4(w0, x1, s01);
+    const w1 = v128.load32_splat(weights, 4);
+    s10 = madd4(w1, x0, s10);
+    s11 = madd4(w1, x1, s11);
+    const w2 = v128.load32_splat(weights, 8);
+    s20 = madd4(w2, x0, s20);
+    s21 = madd4(w2, x1, s21);
+    const w3 = v128.load32_splat(weights, 12);
+    s30 = madd4(w3, x0, s30);
+    s31 = madd4(w3, x1, s31);
+  }
+  v128.store(target, s00);
+  v128.store(target, s01, 16);
+  if (rows > 1) {
+    v128.store(target + pitch, s10);
+    v128.store(target + pitch, s11, 16);
+  }
+  if (rows > 2) {
+    v128.store(target + pitch2, s20);
+    v128.store(target + pitch2, s21, 16);
+  }
+  if (rows > 3) {
+    v128.store(target + pitch3, s30);
+    v128.store(target + pitch3, s31, 16);
+  }
+}
+
+/** Four rows by four lanes. */
+function tile4(
+  columns: i32,
+  weights: usize,
+  stride: usize,
+  source: usize,
+  initial: usize,
+  target: usize,
+  rows: i32,
+  pitch: usize,
+): void {
+  const pitch2 = pitch << 1;
+  const pitch3 = pitch2 + pitch;
+  let s0 = start(initial, 0);
+  let s1 = start(initial, pitch);
+  let s2 = start(initial, pitch2);
+  let s3 = start(initial, pitch3);
+  for (let j = 0; j < columns; j++, weights += stride, source += pitch) {
+    const x = v128.load(source);
+    s0 = madd4(v128.load32_splat(weights), x, s0);
+    s1 = madd4(v128.load32_splat(weights, 4), x, s1);
+    s2 = madd4(v128.load32_splat(weights, 8), x, s2);
+    s3 = madd4(v128.load32_splat(weights, 12), x, s3);
+  }
+  v128.store(target, s0);
+  if (rows > 1) v128.store(target + pitch, s1);
+  if (rows > 2) v128.store(target + pitch2, s2);
+  if (rows > 3) v128.store(target + pitch3, s3);
+}
+
+/** `width` vectors side by side, a multiple of four. */
+function linearLanes(
+  rows: i32,
+  columns: i32,
+  weights: usize,
+  source: usize,
+  initial: usize,
+  target: usize,
+  width: i32,
+): void {
+  const pitch = <usize>width << 2;
+  while (rows > 0) {
+    const panel = rows >= 32 ? 32 : rows >= 16 ? 16 : rows >= 8 ? 8 : 4;
+    const stride = <usize>panel << 2;
+    for (let row = 0; row < panel && row < rows; row += 4) {
+      const corner = weights + (<usize>row << 2);
+      const line = <usize>row * pitch;
+      let lane = 0;
+      for (; lane + 8 <= width; lane += 8) {
+        const at = line + (<usize>lane << 2);
+        const from = initial != 0 ? initial + at : 0;
+        const x = source + (<usize>lane << 2);
+        tile8(columns, corner, stride, x, from, target + at, rows - row, pitch);
+      }
+      if (lane < width) {
+        const at = line + (<usize>lane << 2);
+        const from = initial != 0 ? initial + at : 0;
+        const x = source + (<usize>lane << 2);
+        tile4(columns, corner, stride, x, from, target + at, rows - row, pitch);
+      }
+    }
+    weights += stride * <usize>columns;
+    rows -= panel;
+    target += <usize>panel * pitch;
+    if (initial != 0) initial += <usize>panel * pitch;
+  }
+}
+
+export function linear(
+  rows: i32,
+  columns: i32,
+  weights: usize,
+  source: usize,
+  initial: usize,
+  target: usize,
+  width: i32,
+): void {
+  if (width == 1) linearVector(rows, columns, weights, source, initial, target);
+  else linearLanes(rows, columns, weights, source, initial, target, width);
+}

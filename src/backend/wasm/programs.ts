@@ -1,0 +1,226 @@
+/** The compiled programs of each cell, made when first needed and kept. */
+import type { Cell } from "../../cell/define-cell.ts";
+import {
+  type DiagonalProduct,
+  diagonalProduct,
+  probeSigns,
+  recurrenceOf,
+  SIGNS_PERIOD,
+  stateTangent,
+} from "../../cell/recurrence.ts";
+import type { JacobianKind } from "../../types.ts";
+import {
+  type CompiledProgram,
+  compileProgram,
+  type Leaf,
+  type PackedMatrices,
+  type ProgramSource,
+} from "./lower.ts";
+import type { KernelMemory } from "./memory.ts";
+
+/** Programs and weights beyond this many bytes are dropped before the next run. */
+const KEEP_LIMIT = 64e6;
+
+/** Random signs for a cell whose Jacobian's diagonal is estimated. */
+export interface Signs {
+  readonly address: number;
+  /** Floats a row. */
+  readonly width: number;
+  readonly rows: number;
+}
+
+/** What a sweep with a given Jacobian carries along, and how it starts. */
+export interface SweepProgram {
+  readonly program: CompiledProgram;
+  /** Floats of a P_k as the program makes it; 0 for none and identity. */
+  readonly productWidth: number;
+  /** k, the size of a unit's block. */
+  readonly units: number;
+  /** Address of P before a chunk's first step. */
+  readonly restart: number;
+  readonly signs: Signs | null;
+}
+
+/** Floats from row to row of a dense P_k. */
+export function densePitch(stateSize: number): number {
+  return Math.ceil(stateSize / 4) * 4;
+}
+
+export class CellPrograms {
+  readonly #memory: KernelMemory;
+  readonly #cell: Cell;
+  readonly #packed: PackedMatrices = new Map();
+  readonly #programs = new Map<string, CompiledProgram>();
+  readonly #sweeps = new Map<string, SweepProgram>();
+  #signs: Signs | null = null;
+
+  constructor(memory: KernelMemory, cell: Cell) {
+    this.#memory = memory;
+    this.#cell = cell;
+  }
+
+  /** Takes x_t in the leaf "input" to the drive; null for a cell that reads no input. */
+  drive(lanes: number): CompiledProgram | null {
+    const { drive } = recurrenceOf(this.#cell);
+    if (drive.size === 0) return null;
+    const { graph } = this.#cell;
+    // What the drive program "carries" is only its output: it reads nothing of the step before.
+    const leaf = asLeaf(graph.leaf("driven", drive.size));
+    const input = asLeaf(this.#cell.input);
+    return this.#compile(`drive ${lanes}`, {
+      carried: [{ leaf, next: drive }],
+      inputs: [input],
+      lanes,
+    });
+  }
+
+  /** s_t from the leaves "state" and "drive". */
+  step(lanes: number): CompiledProgram {
+    const { next } = recurrenceOf(this.#cell);
+    return this.#compile(`step ${lanes}`, {
+      carried: [{ leaf: asLeaf(this.#cell.state), next }],
+      inputs: [this.#driveLeaf()],
+      lanes,
+    });
+  }
+
+  /** The step with `columns` tangents, pushed through its exact Jacobian. */
+  tangents(columns: number): CompiledProgram {
+    const recurrence = recurrenceOf(this.#cell);
+    const { graph, state, stateSize } = this.#cell;
+    const tangent = asLeaf(graph.leaf("tangent", stateSize));
+    return this.#compile(`tangents ${columns}`, {
+      carried: [
+        { leaf: asLeaf(state), next: recurrence.next },
+        { leaf: tangent, next: stateTangent(recurrence, tangent) },
+      ],
+      inputs: [this.#driveLeaf()],
+      lanes: 1,
+      columns: { leaf: "tangent", count: columns },
+    });
+  }
+
+  /** The step together with the running product of Jacobians. */
+  sweep(jacobian: JacobianKind, lanes: number): SweepProgram {
+    const key = `${jacobian} ${lanes}`;
+    let sweep = this.#sweeps.get(key);
+    if (!sweep) {
+      sweep = this.#makeSweep(jacobian, lanes);
+      this.#sweeps.set(key, sweep);
+    }
+    return sweep;
+  }
+
+  #makeSweep(jacobian: JacobianKind, lanes: number): SweepProgram {
+    switch (jacobian) {
+      case "none":
+      case "identity": {
+        const program = this.step(lanes);
+        return { program, productWidth: 0, units: 1, restart: 0, signs: null };
+      }
+      case "dense":
+        return this.#makeDense();
+      case "diagonal":
+      case "block":
+        return this.#makeDiagonal(jacobian, lanes);
+    }
+  }
+
+  #makeDense(): SweepProgram {
+    const { stateSize } = this.#cell;
+    const pitch = densePitch(stateSize);
+    const program = this.tangents(pitch);
+    const identity = new Float64Array(stateSize * pitch);
+    for (let i = 0; i < stateSize; i++) identity[i * (pitch + 1)] = 1;
+    const restart = this.#store(identity);
+    return { program, productWidth: identity.length, units: 1, restart, signs: null };
+  }
+
+  #makeDiagonal(jacobian: "diagonal" | "block", lanes: number): SweepProgram {
+    const recurrence = recurrenceOf(this.#cell);
+    const { graph, state } = this.#cell;
+    const product: DiagonalProduct = diagonalProduct(recurrence, jacobian);
+    const productWidth = product.identity.length;
+    const inputs = [this.#driveLeaf()];
+    if (product.signs) inputs.push(asLeaf(product.signs));
+    const program = this.#compile(`${jacobian} ${lanes}`, {
+      carried: [
+        { leaf: asLeaf(state), next: recurrence.next },
+        { leaf: asLeaf(graph.leaf("product", productWidth)), next: product.next },
+      ],
+      inputs,
+      lanes,
+    });
+    const restart = this.#store(product.identity);
+    const signs = product.signs ? this.#storeSigns() : null;
+    return { program, productWidth, units: product.units, restart, signs };
+  }
+
+  #storeSigns(): Signs {
+    if (!this.#signs) {
+      const values = probeSigns(this.#cell);
+      const address = this.#store(values);
+      this.#signs = { address, width: values.length / SIGNS_PERIOD, rows: SIGNS_PERIOD };
+    }
+    return this.#signs;
+  }
+
+  #store(values: ArrayLike<number>): number {
+    const address = this.#memory.allocateFloats(values.length);
+    this.#memory.floats.set(values, address / 4);
+    return address;
+  }
+
+  #driveLeaf(): Leaf {
+    return asLeaf(this.#cell.graph.leaf("drive", recurrenceOf(this.#cell).drive.size));
+  }
+
+  #compile(key: string, source: ProgramSource): CompiledProgram {
+    let program = this.#programs.get(key);
+    if (!program) {
+      program = compileProgram(this.#memory, source, this.#cell.weights, this.#packed);
+      this.#programs.set(key, program);
+    }
+    return program;
+  }
+}
+
+function asLeaf(vector: Cell["state"]): Leaf {
+  if (vector.kind !== "leaf") throw new TypeError(`expected a leaf, got a ${vector.kind}`);
+  return vector as Leaf;
+}
+
+/** The programs of all cells that a backend has met lately. */
+export class ProgramCache {
+  readonly #memory: KernelMemory;
+  #cells = new WeakMap<Cell, CellPrograms>();
+
+  constructor(memory: KernelMemory) {
+    this.#memory = memory;
+  }
+
+  /**
+   * The programs of `cell`. `compile` must ask for all that a run needs, before the run allocates
+   * anything: what it compiles is kept when the run's memory is given back.
+   */
+  prepare<Programs>(cell: Cell, compile: (programs: CellPrograms) => Programs): Programs {
+    if (this.#memory.kept > KEEP_LIMIT) {
+      this.#memory.forget();
+      this.#cells = new WeakMap();
+    }
+    let programs = this.#cells.get(cell);
+    if (!programs) {
+      programs = new CellPrograms(this.#memory, cell);
+      this.#cells.set(cell, programs);
+    }
+    try {
+      return compile(programs);
+    } catch (error) {
+      // Half-made programs must not be found again.
+      this.#cells.delete(cell);
+      throw error;
+    } finally {
+      this.#memory.keep();
+    }
+  }
+}

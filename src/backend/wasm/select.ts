@@ -1,0 +1,229 @@
+/**
+ * Instruction selection: which nodes of a program become instructions, which are fused into others,
+ * and in what order they run.
+ */
+import { Opcode } from "../../../assembly/opcode.ts";
+import { dependents, topologicalOrder, type Vector } from "../../cell/expression.ts";
+import type { PointwiseName } from "../../cell/pointwise.ts";
+import type { Matrix } from "../../cell/weight.ts";
+
+/** A stretch of memory of its own: a program's output, by its index, or a concatenation. */
+export type Whole = number | Vector;
+
+/** A place within a whole. */
+export interface Place {
+  readonly whole: Whole;
+  /** In elements of the whole's vector. */
+  readonly offset: number;
+}
+
+/** An instruction before its operands have addresses. */
+export interface Operation {
+  /** The vector that it computes or copies. */
+  readonly node: Vector;
+  readonly opcode: Opcode;
+  /** Operands a, b, c. */
+  readonly args: readonly Vector[];
+  readonly matrix?: Matrix;
+  /** Where a copy goes. */
+  readonly into?: Place;
+}
+
+const opcodes: Readonly<Record<PointwiseName, Opcode>> = {
+  negate: Opcode.Negate,
+  tanh: Opcode.Tanh,
+  sigmoid: Opcode.Sigmoid,
+  relu: Opcode.Relu,
+  exp: Opcode.Exp,
+  log: Opcode.Log,
+  softplus: Opcode.Softplus,
+  sin: Opcode.Sin,
+  cos: Opcode.Cos,
+  sqrt: Opcode.Sqrt,
+  step: Opcode.Step,
+  add: Opcode.Add,
+  subtract: Opcode.Subtract,
+  multiply: Opcode.Multiply,
+  divide: Opcode.Divide,
+  minimum: Opcode.Minimum,
+  maximum: Opcode.Maximum,
+  greater: Opcode.Greater,
+  where: Opcode.Where,
+};
+
+export interface Selection {
+  /** All nodes that do not depend on any leaf: computed once, beforehand. */
+  readonly isStatic: (node: Vector) => boolean;
+  /** Whether a node has one column per tangent instead of one value per lane. */
+  readonly isColumned: (node: Vector) => boolean;
+  /** In an order in which they can run, and in which neighbours are alike. */
+  readonly operations: readonly Operation[];
+  /** Vectors that are computed as a part of something larger. */
+  readonly homes: ReadonlyMap<Vector, Place>;
+  /** Concatenations that are not part of anything larger. */
+  readonly wholes: readonly Vector[];
+}
+
+/** @param columnLeaf the leaf with one column per tangent, if any; nothing but linear in it. */
+export function selectOperations(
+  outputs: readonly Vector[],
+  columnLeaf: string | undefined,
+): Selection {
+  const order = topologicalOrder(outputs);
+  const dynamic = dependents(order, () => true);
+  const columned = dependents(order, (leaf) => leaf === columnLeaf);
+  const isStatic = (node: Vector) => !dynamic.has(node);
+  const isColumned = (node: Vector) => columned.has(node);
+  const uses = countUses(order, outputs);
+  const fusible = (node: Vector) => dynamic.has(node) && uses.get(node) === 1;
+
+  const computed = new Map<Vector, Operation>();
+  const concats: Vector[] = [];
+  const needed = [...outputs];
+  const seen = new Set<Vector>();
+  while (needed.length > 0) {
+    const node = needed.pop()!;
+    if (seen.has(node) || isStatic(node)) continue;
+    seen.add(node);
+    if (node.kind === "concat") concats.push(node);
+    if (node.kind === "pointwise" || node.kind === "linear") {
+      const operation = selectOne(node, isColumned, fusible);
+      computed.set(node, operation);
+      needed.push(...operation.args);
+    } else {
+      needed.push(...node.args);
+    }
+  }
+  const placement = new Placement(computed, isStatic);
+  outputs.forEach((output, index) => placement.place(output, { whole: index, offset: 0 }));
+  const wholes = concats.filter((node) => placement.addWhole(node));
+  const { homes, copies } = placement;
+  return { isStatic, isColumned, operations: schedule(computed, copies), homes, wholes };
+}
+
+/** Decides which vectors are computed right where a concatenation wants them. */
+class Placement {
+  readonly homes = new Map<Vector, Place>();
+  readonly copies: Operation[] = [];
+  readonly #computed: ReadonlyMap<Vector, Operation>;
+  readonly #isStatic: (node: Vector) => boolean;
+
+  constructor(
+    computed: ReadonlyMap<Vector, Operation>,
+    isStatic: (node: Vector) => boolean,
+  ) {
+    this.#computed = computed;
+    this.#isStatic = isStatic;
+  }
+
+  place(node: Vector, home: Place): void {
+    const free = !this.homes.has(node) && !this.#isStatic(node);
+    if (free && this.#computed.has(node)) {
+      this.homes.set(node, home);
+    } else if (free && node.kind === "concat") {
+      this.homes.set(node, home);
+      this.#placePieces(node, home);
+    } else {
+      this.copies.push({ node, opcode: Opcode.Copy, args: [node], into: home });
+    }
+  }
+
+  /** False if the concatenation lies within another already. */
+  addWhole(node: Vector): boolean {
+    if (this.homes.has(node)) return false;
+    this.#placePieces(node, { whole: node, offset: 0 });
+    return true;
+  }
+
+  #placePieces(node: Vector, { whole, offset }: Place): void {
+    let at = offset;
+    for (const piece of node.args) {
+      this.place(piece, { whole, offset: at });
+      at += piece.size;
+    }
+  }
+}
+
+function countUses(order: readonly Vector[], outputs: readonly Vector[]): Map<Vector, number> {
+  const uses = new Map<Vector, number>();
+  const use = (node: Vector) => uses.set(node, (uses.get(node) ?? 0) + 1);
+  for (const node of order) node.args.forEach(use);
+  outputs.forEach(use);
+  return uses;
+}
+
+function selectOne(
+  node: Vector & { kind: "pointwise" | "linear" },
+  isColumned: (node: Vector) => boolean,
+  fusible: (node: Vector) => boolean,
+): Operation {
+  if (node.kind === "linear") {
+    return { node, opcode: Opcode.Linear, args: [node.args[0]!], matrix: node.matrix };
+  }
+  const { name, args } = node;
+  const isProduct = (arg: Vector): arg is Vector & { kind: "pointwise" } =>
+    arg.kind === "pointwise" && arg.name === "multiply" && fusible(arg);
+  /** Factors with the one that has no columns first. */
+  const factors = (product: Vector) => {
+    const [u, v] = product.args as [Vector, Vector];
+    return isColumned(u) ? [v, u] : [u, v];
+  };
+  const [a, b] = args as [Vector, Vector];
+  if (name === "add") {
+    for (const [x, y] of [
+      [a, b],
+      [b, a],
+    ] as const) {
+      if (y.kind === "linear" && fusible(y)) {
+        return { node, opcode: Opcode.Linear, args: [y.args[0]!, x], matrix: y.matrix };
+      }
+    }
+    for (const [x, y] of [
+      [a, b],
+      [b, a],
+    ] as const) {
+      if (!isProduct(y)) continue;
+      const opcode = isColumned(node) ? Opcode.ScaleRowsAdd : Opcode.MultiplyAdd;
+      return { node, opcode, args: [...factors(y), x] };
+    }
+  }
+  if (name === "subtract" && !isColumned(node)) {
+    if (isProduct(b)) return { node, opcode: Opcode.NegateMultiplyAdd, args: [...b.args, a] };
+    if (isProduct(a)) return { node, opcode: Opcode.MultiplySubtract, args: [...a.args, b] };
+  }
+  if (name === "multiply" && isColumned(node)) {
+    return { node, opcode: Opcode.ScaleRows, args: factors(node) };
+  }
+  return { node, opcode: opcodes[name], args };
+}
+
+/** By level, then kind, so that instructions which can be merged become neighbours. */
+function schedule(
+  computed: ReadonlyMap<Vector, Operation>,
+  copies: readonly Operation[],
+): Operation[] {
+  const levels = new Map<Vector, number>();
+  const level = (node: Vector): number => {
+    let result = levels.get(node);
+    if (result === undefined) {
+      const operation = computed.get(node);
+      const below = Math.max(0, ...(operation?.args ?? node.args).map(level));
+      // A concatenation's pieces may have to be copied first.
+      result = operation || node.kind === "concat" ? below + 1 : below;
+      levels.set(node, result);
+    }
+    return result;
+  };
+  const operationLevel = ({ node, into }: Operation) => level(node) + (into ? 0.5 : 0);
+  return [...computed.values(), ...copies].sort(
+    (x, y) =>
+      operationLevel(x) - operationLevel(y) ||
+      x.opcode - y.opcode ||
+      firstRow(x.matrix) - firstRow(y.matrix) ||
+      x.node.id - y.node.id,
+  );
+}
+
+function firstRow(matrix: Matrix | undefined): number {
+  return matrix?.kind === "block" ? matrix.row : 0;
+}

@@ -1,0 +1,137 @@
+/**
+ * Sequential evaluation, up to eight sequences side by side. Time passes in windows: a window's inputs
+ * go in, its drive is computed as a matrix product, the recurrence runs, and its states come out, so
+ * that the memory needed does not depend on the length.
+ */
+import type { SequentialProblem } from "../backend.ts";
+import { recurrenceOf } from "../../cell/recurrence.ts";
+import type { Pacer } from "../../solve/pacing.ts";
+import { DRIVE_LANES, DriveRunner } from "./drive.ts";
+import { LaneJob } from "./job.ts";
+import type { KernelExports } from "./load.ts";
+import type { CompiledProgram } from "./lower.ts";
+import type { KernelMemory } from "./memory.ts";
+import type { CellPrograms, ProgramCache } from "./programs.ts";
+
+/** Steps a window: few enough that a window's drive and states stay in the cache. */
+const WINDOW = 256;
+const MOST_LANES = 8;
+
+/** A sequence on its way. */
+interface Runner {
+  readonly sequence: number;
+  /** Steps done. */
+  done: number;
+  /** Addresses of its state and of its window's drive and states. */
+  readonly state: number;
+  readonly drive: number;
+  readonly window: number;
+}
+
+/** Side by side, so many lanes serve so many sequences best. */
+function lanesFor(sequences: number): number {
+  return sequences > 4 ? 8 : sequences > 1 ? 4 : 1;
+}
+
+/** The step programs for up to `sequences` sequences. */
+function compileSteps(programs: CellPrograms, sequences: number): Map<number, CompiledProgram> {
+  const widths = [1, 4, 8].filter((lanes) => lanes <= lanesFor(sequences));
+  return new Map(widths.map((lanes) => [lanes, programs.step(lanes)]));
+}
+
+export async function runSequentially(
+  memory: KernelMemory,
+  exports: KernelExports,
+  cache: ProgramCache,
+  problem: SequentialProblem,
+  pacer: Pacer,
+): Promise<void> {
+  const { cell, inputs, sequences, reverse, initialStates, states, onProgress } = problem;
+  const { inputSize, stateSize } = cell;
+  const driveSize = recurrenceOf(cell).drive.size;
+  const waiting = sequences
+    .map((_, sequence) => sequence)
+    .filter((sequence) => sequences[sequence]!.length > 0);
+  const total = sequences.reduce((sum, { length }) => sum + length, 0);
+  const together = Math.min(waiting.length, MOST_LANES);
+  const { steps, drive } = cache.prepare(cell, (programs) => ({
+    steps: compileSteps(programs, together),
+    drive: programs.drive(DRIVE_LANES),
+  }));
+
+  const driveRunner = new DriveRunner(memory, exports, drive, inputSize, driveSize);
+  const jobs = new Map(
+    [...steps].map(([lanes, program]) => [
+      lanes,
+      new LaneJob(memory, exports.runLanes, {
+        program,
+        source: { leaf: "drive", width: driveSize, stride: driveSize * 4 },
+        target: { width: stateSize, stride: stateSize * 4 },
+        stateWidth: stateSize,
+      }),
+    ]),
+  );
+  const places = Array.from({ length: together }, () => ({
+    state: memory.allocateFloats(stateSize),
+    drive: memory.allocateFloats(WINDOW * driveSize),
+    window: memory.allocateFloats(WINDOW * stateSize),
+  }));
+
+  const start = (place: (typeof places)[number]): Runner => {
+    const sequence = waiting.shift()!;
+    const row = initialStates.subarray(sequence * stateSize, (sequence + 1) * stateSize);
+    memory.floats.set(row, place.state / 4);
+    return { ...place, sequence, done: 0 };
+  };
+  let runners = places.map(start);
+  let done = 0;
+  while (runners.length > 0) {
+    const job = jobs.get(lanesFor(runners.length))!;
+    runners.forEach((runner, lane) => {
+      const { offset, length } = sequences[runner.sequence]!;
+      const end = Math.min(length, runner.done + WINDOW);
+      const rows = inputs.subarray(offset * inputSize, (offset + length) * inputSize);
+      driveRunner.run(rows, runner.done, end, length, reverse, runner.drive);
+      const { drive: source, window, state } = runner;
+      job.setLane(lane, source, window, end - runner.done, state, state);
+    });
+    job.run(runners.length);
+    for (const runner of runners) {
+      const { offset, length } = sequences[runner.sequence]!;
+      const count = Math.min(WINDOW, length - runner.done);
+      const first = reverse ? length - runner.done - count : runner.done;
+      const target = states.subarray(
+        (offset + first) * stateSize,
+        (offset + first + count) * stateSize,
+      );
+      copyRows(memory.view(runner.window, count * stateSize), target, stateSize, reverse);
+      runner.done += count;
+      done += count;
+    }
+    runners = runners.flatMap((runner) => {
+      if (runner.done < sequences[runner.sequence]!.length) return [runner];
+      return waiting.length > 0 ? [start(runner)] : [];
+    });
+    onProgress?.(done, total);
+    await pacer.pause();
+  }
+}
+
+/** Copies rows of `width` numbers, the last one first if `reverse`. */
+export function copyRows(
+  source: Float32Array,
+  target: Float32Array | Float64Array,
+  width: number,
+  reverse: boolean,
+): void {
+  if (!reverse) {
+    target.set(source);
+    return;
+  }
+  const rows = source.length / width;
+  for (let row = 0; row < rows; row++) {
+    const from = (rows - 1 - row) * width;
+    const to = row * width;
+    for (let i = 0; i < width; i++) target[to + i] = source[from + i]!;
+  }
+}

@@ -1,0 +1,236 @@
+/** Checks what a caller hands to `evaluate`, and fills in the defaults. */
+import type { Sequence } from "./backend/backend.ts";
+import type { Cell } from "./cell/define-cell.ts";
+import {
+  type Damping,
+  jacobianKinds,
+  methodNames,
+  methods,
+  resolveDamping,
+} from "./solve/method.ts";
+import type { EvaluateOptions, FloatArray, JacobianKind, MethodName } from "./types.ts";
+
+/** The options of one evaluation, complete and checked. */
+export interface Job {
+  readonly cell: Cell;
+  readonly inputs: FloatArray;
+  readonly sequences: readonly Sequence[];
+  /** Rows of `inputs`, all sequences together. */
+  readonly rows: number;
+  readonly reverse: boolean;
+  /** `[sequences, stateSize]`. */
+  readonly initialStates: FloatArray;
+  readonly initialGuess: FloatArray | null;
+  readonly method: MethodName | "auto";
+  /** Null for sequential evaluation. */
+  readonly jacobian: JacobianKind | null;
+  readonly damping: Damping | null;
+  readonly chunk: number;
+  readonly tolerance: number;
+  readonly maxIterations: number;
+  readonly onFailure: "sequential" | "throw" | "return";
+  readonly onIteration: EvaluateOptions["onIteration"];
+  readonly onProgress: EvaluateOptions["onProgress"];
+  readonly signal: AbortSignal | undefined;
+}
+
+const optionNames: readonly (keyof EvaluateOptions)[] = [
+  "method",
+  "backend",
+  "initialState",
+  "lengths",
+  "reverse",
+  "chunk",
+  "damping",
+  "jacobian",
+  "tolerance",
+  "maxIterations",
+  "initialGuess",
+  "onFailure",
+  "onIteration",
+  "onProgress",
+  "signal",
+];
+
+/** A value as an error message shows it. */
+export function show(value: unknown): string {
+  if (typeof value === "string") return `"${value}"`;
+  if (ArrayBuffer.isView(value)) return `a ${value.constructor.name}`;
+  if (Array.isArray(value)) return "an Array";
+  return typeof value === "object" && value !== null ? "an object" : String(value);
+}
+
+/** @throws TypeError naming the first key of `options` that is not among `known`. */
+export function checkKeys(what: string, options: unknown, known: readonly string[]): void {
+  if (typeof options !== "object" || options === null || Array.isArray(options)) {
+    throw new TypeError(`${what}: expected an object, got ${show(options)}`);
+  }
+  for (const key of Object.keys(options)) {
+    if (!known.includes(key)) {
+      throw new TypeError(`${what}: expected only ${known.join(", ")}, got "${key}"`);
+    }
+  }
+}
+
+export function checkOneOf<Value>(what: string, value: unknown, allowed: readonly Value[]): Value {
+  if (!allowed.includes(value as Value)) {
+    throw new RangeError(`${what}: expected one of ${allowed.map(show).join(", ")}, got ${show(value)}`);
+  }
+  return value as Value;
+}
+
+function checkFloats(what: string, value: unknown): FloatArray {
+  if (!(value instanceof Float32Array) && !(value instanceof Float64Array)) {
+    throw new TypeError(`${what}: expected a Float32Array or Float64Array, got ${show(value)}`);
+  }
+  if (value.length === 0) {
+    try {
+      new Uint8Array(value.buffer);
+    } catch {
+      throw new TypeError(`${what}: expected numbers, got an array whose buffer is detached`);
+    }
+  }
+  return value;
+}
+
+function checkInteger(what: string, value: unknown, least: number): number {
+  if (!Number.isInteger(value) || (value as number) < least) {
+    const expected = least > 0 ? "a positive integer" : "a non-negative integer";
+    throw new RangeError(`${what}: expected ${expected}, got ${show(value)}`);
+  }
+  return value as number;
+}
+
+function checkFunction<F>(what: string, value: F): F {
+  if (value !== undefined && typeof value !== "function") {
+    throw new TypeError(`${what}: expected a function, got ${show(value)}`);
+  }
+  return value;
+}
+
+function countRows(cell: Cell, inputs: FloatArray | number): number {
+  if (typeof inputs === "number") {
+    if (cell.inputSize > 0) {
+      throw new TypeError(
+        `inputs: expected a Float32Array or Float64Array with ${cell.inputSize} numbers a step, got ${inputs}`,
+      );
+    }
+    return checkInteger("inputs", inputs, 0);
+  }
+  checkFloats("inputs", inputs);
+  if (cell.inputSize === 0) {
+    throw new TypeError(
+      `inputs: expected the number of steps, because cell "${cell.name}" reads no input, got ${show(inputs)}`,
+    );
+  }
+  const rows = inputs.length / cell.inputSize;
+  if (!Number.isInteger(rows)) {
+    throw new RangeError(
+      `inputs: expected a multiple of inputSize ${cell.inputSize} numbers, got ${inputs.length}`,
+    );
+  }
+  return rows;
+}
+
+function layOutSequences(rows: number, lengths: ArrayLike<number> | undefined): Sequence[] {
+  if (lengths === undefined) return [{ offset: 0, length: rows }];
+  if (typeof lengths !== "object" || lengths === null || typeof lengths.length !== "number") {
+    throw new TypeError(`lengths: expected an array of integers, got ${show(lengths)}`);
+  }
+  let offset = 0;
+  const sequences = Array.from(lengths, (length, i) => {
+    checkInteger(`lengths[${i}]`, length, 0);
+    const sequence = { offset, length };
+    offset += length;
+    return sequence;
+  });
+  if (offset !== rows) {
+    throw new RangeError(`lengths: expected a sum of ${rows}, the rows of inputs, got ${offset}`);
+  }
+  return sequences;
+}
+
+function spreadInitialState(cell: Cell, batch: number, given: unknown): FloatArray {
+  const { stateSize } = cell;
+  if (given === undefined) return new Float32Array(batch * stateSize);
+  const initial = checkFloats("initialState", given);
+  if (initial.length !== stateSize && initial.length !== batch * stateSize) {
+    const expected = batch > 1 ? `${stateSize} or ${batch} × ${stateSize}` : `${stateSize}`;
+    throw new RangeError(`initialState: expected ${expected} numbers, got ${initial.length}`);
+  }
+  const bad = initial.findIndex((value: number) => !Number.isFinite(value));
+  if (bad >= 0) {
+    throw new RangeError(
+      `initialState: expected finite numbers, got ${initial[bad]} at unit ${bad % stateSize}` +
+        ` of sequence ${Math.floor(bad / stateSize)}`,
+    );
+  }
+  if (initial.length === batch * stateSize) return initial;
+  const all = new Float64Array(batch * stateSize);
+  for (let sequence = 0; sequence < batch; sequence++) all.set(initial, sequence * stateSize);
+  return all;
+}
+
+function checkGuess(cell: Cell, rows: number, given: unknown): FloatArray | null {
+  if (given === undefined) return null;
+  const guess = checkFloats("initialGuess", given);
+  if (guess.length !== rows * cell.stateSize) {
+    throw new RangeError(
+      `initialGuess: expected ${rows} × ${cell.stateSize} numbers, got ${guess.length}`,
+    );
+  }
+  return guess;
+}
+
+/**
+ * @throws TypeError, RangeError naming the argument, what was expected and what came.
+ */
+export function checkJob(
+  cell: Cell,
+  inputs: FloatArray | number,
+  options: EvaluateOptions,
+): Job {
+  if (typeof cell !== "object" || cell === null || !("next" in cell) || !("graph" in cell)) {
+    throw new TypeError(`cell: expected a cell made by defineCell, got ${show(cell)}`);
+  }
+  checkKeys("options", options, optionNames);
+  const rows = countRows(cell, inputs);
+  const sequences = layOutSequences(rows, options.lengths);
+  const method = checkOneOf("method", options.method ?? "auto", [...methodNames, "auto"] as const);
+  const { chunk = 1, tolerance = 1e-5, maxIterations = 100, onFailure = "sequential" } = options;
+  const { reverse = false, signal } = options;
+  checkInteger("chunk", chunk, 1);
+  checkInteger("maxIterations", maxIterations, 0);
+  if (!(tolerance > 0 && tolerance < Infinity)) {
+    throw new RangeError(`tolerance: expected a positive number, got ${show(tolerance)}`);
+  }
+  if (typeof reverse !== "boolean") {
+    throw new TypeError(`reverse: expected a boolean, got ${show(reverse)}`);
+  }
+  if (signal !== undefined && !(signal instanceof AbortSignal)) {
+    throw new TypeError(`signal: expected an AbortSignal, got ${show(signal)}`);
+  }
+  if (options.jacobian !== undefined) checkOneOf("jacobian", options.jacobian, jacobianKinds);
+  const parallel = method === "sequential" || method === "auto" ? null : method;
+  const jacobian = parallel && (options.jacobian ?? methods[parallel].jacobian);
+  const damping = resolveDamping(options.damping, parallel ?? "deer", jacobian ?? "none");
+  return {
+    cell,
+    inputs: typeof inputs === "number" ? new Float32Array(0) : inputs,
+    sequences,
+    rows,
+    reverse,
+    initialStates: spreadInitialState(cell, sequences.length, options.initialState),
+    initialGuess: checkGuess(cell, rows, options.initialGuess),
+    method,
+    jacobian,
+    damping: parallel && damping,
+    chunk,
+    tolerance,
+    maxIterations,
+    onFailure: checkOneOf("onFailure", onFailure, ["sequential", "throw", "return"] as const),
+    onIteration: checkFunction("onIteration", options.onIteration),
+    onProgress: checkFunction("onProgress", options.onProgress),
+    signal,
+  };
+}
