@@ -135,7 +135,9 @@ export async function createRuntime(options: RuntimeOptions = {}): Promise<Runti
     throw new TypeError(`reproducible: expected a boolean, got ${show(reproducible)}`);
   }
   if (!(memoryLimit >= WASM_PAGE && memoryLimit <= 2 ** 32)) {
-    throw new RangeError(`memoryLimit: expected 65536 to 4294967296 bytes, got ${show(memoryLimit)}`);
+    throw new RangeError(
+      `memoryLimit: expected 65536 to 4294967296 bytes, got ${show(memoryLimit)}`,
+    );
   }
   const backends = new Map<BackendName, Backend>();
   const statuses: BackendStatus[] = [];
@@ -151,6 +153,7 @@ export async function createRuntime(options: RuntimeOptions = {}): Promise<Runti
   }
   backends.set("reference", createReferenceBackend());
   statuses.push({ name: "reference", available: true });
-  const preferred = backend === "auto" ? statuses.find((status) => status.available)!.name : backend;
+  const preferred =
+    backend === "auto" ? statuses.find((status) => status.available)!.name : backend;
   return new Runtime(statuses, backends, preferred);
 }

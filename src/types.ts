@@ -98,7 +98,11 @@ export interface Report {
   readonly fallback?: Fallback;
   /** Why this method and backend ran, in words. */
   readonly choice: string;
-  readonly milliseconds: { readonly total: number; readonly prepare: number; readonly solve: number };
+  readonly milliseconds: {
+    readonly total: number;
+    readonly prepare: number;
+    readonly solve: number;
+  };
 }
 
 export interface Fallback {

@@ -74,7 +74,9 @@ export function checkKeys(what: string, options: unknown, known: readonly string
 
 export function checkOneOf<Value>(what: string, value: unknown, allowed: readonly Value[]): Value {
   if (!allowed.includes(value as Value)) {
-    throw new RangeError(`${what}: expected one of ${allowed.map(show).join(", ")}, got ${show(value)}`);
+    throw new RangeError(
+      `${what}: expected one of ${allowed.map(show).join(", ")}, got ${show(value)}`,
+    );
   }
   return value as Value;
 }
@@ -185,11 +187,7 @@ function checkGuess(cell: Cell, rows: number, given: unknown): FloatArray | null
 /**
  * @throws TypeError, RangeError naming the argument, what was expected and what came.
  */
-export function checkJob(
-  cell: Cell,
-  inputs: FloatArray | number,
-  options: EvaluateOptions,
-): Job {
+export function checkJob(cell: Cell, inputs: FloatArray | number, options: EvaluateOptions): Job {
   if (typeof cell !== "object" || cell === null || !("next" in cell) || !("graph" in cell)) {
     throw new TypeError(`cell: expected a cell made by defineCell, got ${show(cell)}`);
   }

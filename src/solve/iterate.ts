@@ -32,7 +32,9 @@ export interface IterateResult extends Certificate {
 /** λ changes by this factor when a trust region accepts or rejects a sweep. */
 const TRUST_FACTOR = 10;
 /** A certificate that failed is worth another try once the residual has fallen by this factor. */
-const RETRY_FACTOR = 4;
+const RETRY_FACTOR = 2;
+/** Residuals of this many unit roundoffs are rounding errors, which no further sweep removes. */
+const NOISE_FLOOR = 8;
 /** The error may be larger than the residual by this factor; see the design, section 1.3. */
 export const ERROR_FACTOR = 10;
 
@@ -81,14 +83,15 @@ export async function iterate(
       return stop("the exact states are not finite", { residual, errorEstimate: Infinity });
     }
     if (exactChunks === chunks) return stop("", exactCertificate(engine));
-    if (residual <= tolerance && residual < retryBelow) {
+    const hopeless = residual <= NOISE_FLOOR * engine.unitRoundoff;
+    if (residual <= tolerance && (residual < retryBelow || hopeless)) {
       engine.joinSeams();
       const certificate = await certify(engine, pacer);
       const { errorEstimate } = certificate;
       if (certificate.residual <= tolerance && errorEstimate <= ERROR_FACTOR * tolerance) {
         return stop("", certificate);
       }
-      if (iterations === maxIterations) {
+      if (iterations === maxIterations || hopeless) {
         if (!options.certifyFailure) engine.splitSeams();
         return stop(describeFailure(certificate), certificate);
       }

@@ -1,7 +1,8 @@
 /** The WebAssembly backend: float32, on the CPU, with SIMD. */
-import type { Backend, SequentialProblem } from "../backend.ts";
+
 import type { EngineProblem, SweepEngine } from "../../solve/engine.ts";
 import type { Pacer } from "../../solve/pacing.ts";
+import type { Backend, SequentialProblem } from "../backend.ts";
 import { UNIT_ROUNDOFF, WasmEngine } from "./engine.ts";
 import { type Kernels, loadKernels, type WasmSource } from "./load.ts";
 import { KernelMemory } from "./memory.ts";

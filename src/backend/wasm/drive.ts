@@ -58,13 +58,7 @@ export class DriveRunner {
     }
   }
 
-  #copyIn(
-    inputs: FloatArray,
-    start: number,
-    end: number,
-    length: number,
-    reverse: boolean,
-  ): void {
+  #copyIn(inputs: FloatArray, start: number, end: number, length: number, reverse: boolean): void {
     const width = this.#inputSize;
     const at = this.#window / 4;
     const { floats } = this.#memory;

@@ -173,7 +173,8 @@ class Layout {
       return this.#address(node.args[0]!, width) + node.start * width * 4;
     }
     const address = this.#addresses.get(node);
-    if (address === undefined) throw new Error(`lower: a ${node.kind} was read before it was computed`);
+    if (address === undefined)
+      throw new Error(`lower: a ${node.kind} was read before it was computed`);
     return address;
   }
 

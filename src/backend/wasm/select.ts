@@ -108,10 +108,7 @@ class Placement {
   readonly #computed: ReadonlyMap<Vector, Operation>;
   readonly #isStatic: (node: Vector) => boolean;
 
-  constructor(
-    computed: ReadonlyMap<Vector, Operation>,
-    isStatic: (node: Vector) => boolean,
-  ) {
+  constructor(computed: ReadonlyMap<Vector, Operation>, isStatic: (node: Vector) => boolean) {
     this.#computed = computed;
     this.#isStatic = isStatic;
   }

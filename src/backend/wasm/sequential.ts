@@ -3,9 +3,10 @@
  * go in, its drive is computed as a matrix product, the recurrence runs, and its states come out, so
  * that the memory needed does not depend on the length.
  */
-import type { SequentialProblem } from "../backend.ts";
+
 import { recurrenceOf } from "../../cell/recurrence.ts";
 import type { Pacer } from "../../solve/pacing.ts";
+import type { SequentialProblem } from "../backend.ts";
 import { DRIVE_LANES, DriveRunner } from "./drive.ts";
 import { LaneJob } from "./job.ts";
 import type { KernelExports } from "./load.ts";

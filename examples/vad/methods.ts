@@ -1,0 +1,93 @@
+/** Silero's recurrence through Antler, under several methods, timed and compared with the oracle. */
+import {
+  type Cell,
+  type EvaluateOptions,
+  type FloatArray,
+  lstm,
+  type Report,
+  type Runtime,
+} from "antler";
+import { type Encoded, speechProbabilities } from "./silero.ts";
+import { HIDDEN_SIZE, type SileroModel } from "./silero-model.ts";
+
+/** Cheap runs are repeated, and the median counts: how often, for runs under so many milliseconds. */
+const REPETITIONS = [
+  { under: 200, runs: 5 },
+  { under: 800, runs: 3 },
+] as const;
+
+/**
+ * What the table compares; every row but the oracle's runs on WebAssembly. Chunks of one step are the
+ * methods as published, longer ones multiple shooting. The dense Jacobian is left out: it converges too, but
+ * carries 256 tangents where the diagonal carries one, and would take longer than all the rest together.
+ */
+export const COMPARED: readonly EvaluateOptions[] = [
+  { method: "sequential" },
+  { method: "quasi-deer", jacobian: "diagonal", chunk: 1 },
+  { method: "quasi-deer", jacobian: "block", chunk: 1, maxIterations: 300 },
+  { method: "quasi-deer", jacobian: "block", chunk: 16 },
+  { method: "quasi-deer", jacobian: "block", chunk: 64 },
+  { method: "quasi-deer", jacobian: "block", chunk: 256 },
+  { method: "quasi-deer", jacobian: "diagonal", chunk: 64 },
+  { method: "quasi-elk", jacobian: "block", chunk: 64 },
+  { method: "jacobi", chunk: 256 },
+];
+
+export interface MethodResult {
+  readonly report: Report;
+  /** Wall-clock time of the recurrence alone, the encoder not included; median of `runs`. */
+  readonly milliseconds: number;
+  readonly runs: number;
+  /** Speech probability of every window. */
+  readonly probabilities: Float64Array;
+}
+
+/** Silero's LSTM as a cell: inputs `[windows, 128]`, states `[windows, 256]`. */
+export function sileroCell(model: SileroModel): Cell {
+  const { lstm: weights } = model;
+  return lstm({ inputSize: HIDDEN_SIZE, hiddenSize: HIDDEN_SIZE, weights: { ...weights } });
+}
+
+/**
+ * Evaluates the recurrence, several times where that is cheap.
+ * @param onDetail told in words how far a run has come.
+ */
+export async function runMethod(
+  runtime: Runtime,
+  model: SileroModel,
+  cell: Cell,
+  encoded: Encoded,
+  options: EvaluateOptions,
+  onDetail: (text: string) => void = () => {},
+): Promise<MethodResult> {
+  const times: number[] = [];
+  const run = async () => {
+    const started = performance.now();
+    const evaluation = await runtime.evaluate(cell, encoded.inputs, {
+      ...options,
+      onProgress: (done, total) => onDetail(`step ${done.toLocaleString("en")} of ${total}`),
+      onIteration: ({ iteration, exactChunks, chunks, residual }) =>
+        onDetail(
+          `sweep ${iteration}, ${exactChunks} of ${chunks} chunks exact,` +
+            ` residual ${residual.toExponential(1)}`,
+        ),
+    });
+    times.push(performance.now() - started);
+    return evaluation;
+  };
+  const { states, report }: { states: FloatArray; report: Report } = await run();
+  const repetitions = REPETITIONS.find(({ under }) => times[0] < under)?.runs ?? 1;
+  while (times.length < repetitions) await run();
+  return {
+    report,
+    milliseconds: median(times),
+    runs: times.length,
+    probabilities: speechProbabilities(model.head, states),
+  };
+}
+
+function median(values: readonly number[]): number {
+  const sorted = [...values].sort((a, b) => a - b);
+  const middle = sorted.length >> 1;
+  return sorted.length % 2 === 1 ? sorted[middle] : (sorted[middle - 1] + sorted[middle]) / 2;
+}
