@@ -29,9 +29,9 @@ export function certify(job: usize, from: i32, to: i32): void {
   const stateRegister = word(job, Certify.stateRegister);
   const tangents = word(job, Certify.tangentRegister);
   const next = word(job, Certify.nextRegister);
-  const nextTangents = next + (<usize>size << 2);
+  const nextTangents = next + ((<usize>size) << 2);
   const rounding = load<f32>(job, Certify.rounding);
-  const row = <usize>size << 2;
+  const row = (<usize>size) << 2;
   let bits = load<u32>(job, Certify.random);
   let worstResidual = load<f32>(job, Certify.residual);
   let worstError = load<f32>(job, Certify.error);
@@ -46,8 +46,8 @@ export function certify(job: usize, from: i32, to: i32): void {
     let scale: f32 = 0;
     let largest = f32x4.splat(0);
     for (let i = 0; i < size; i++) {
-      const value = load<f32>(state + (<usize>i << 2));
-      const defect = value - load<f32>(next + (<usize>i << 2));
+      const value = load<f32>(state + ((<usize>i) << 2));
+      const defect = value - load<f32>(next + ((<usize>i) << 2));
       residual = max(residual, abs(defect));
       scale = max(scale, abs(value));
       // xorshift32
@@ -56,10 +56,10 @@ export function certify(job: usize, from: i32, to: i32): void {
       bits ^= bits << 5;
       const error = rounding * (abs(value) + 0.25);
       const tangent = f32x4.add(
-        f32x4.add(v128.load(nextTangents + (<usize>i << 4)), noise(bits, error)),
+        f32x4.add(v128.load(nextTangents + ((<usize>i) << 4)), noise(bits, error)),
         f32x4(defect, 0, 0, 0),
       );
-      v128.store(tangents + (<usize>i << 4), tangent);
+      v128.store(tangents + ((<usize>i) << 4), tangent);
       largest = f32x4.max(largest, f32x4.abs(tangent));
     }
     const rounded = max(
@@ -71,7 +71,7 @@ export function certify(job: usize, from: i32, to: i32): void {
     worstError = worst(worstError, error);
     previous = state;
     state += row;
-    drive += <usize>driveWidth << 2;
+    drive += (<usize>driveWidth) << 2;
   }
   store<u32>(job, bits, Certify.random);
   store<f32>(job, worstResidual, Certify.residual);

@@ -30,7 +30,7 @@ function priorMean(p: v128, m: v128, end: v128, old: v128): v128 {
  * is the state's size rounded up to four. The first mean is δ_from, and its variance zero.
  */
 export function kalmanDiagonal(chunks: usize, from: i32): void {
-  const row = <usize>((field(chunks, Chunks.stateSize) + 3) & ~3) << 2;
+  const row = (<usize>((field(chunks, Chunks.stateSize) + 3) & ~3)) << 2;
   const count = field(chunks, Chunks.chunks) - from;
   const first = address(chunks, Chunks.scratch);
   const means = first + row;

@@ -32,13 +32,7 @@ function step(sum: v128, weights: usize, offset: usize, x: v128): v128 {
   return madd4(v128.load(weights + offset), x, sum);
 }
 
-function panel32(
-  columns: i32,
-  weights: usize,
-  source: usize,
-  initial: usize,
-  target: usize,
-): void {
+function panel32(columns: i32, weights: usize, source: usize, initial: usize, target: usize): void {
   let s0 = start(initial, 0);
   let s1 = start(initial, 16);
   let s2 = start(initial, 32);
@@ -47,7 +41,7 @@ function panel32(
   let s5 = start(initial, 80);
   let s6 = start(initial, 96);
   let s7 = start(initial, 112);
-  const end = source + (<usize>columns << 2);
+  const end = source + ((<usize>columns) << 2);
   // Four columns at a time, to spend less on the loop itself.
   const unrolled = source + ((<usize>columns & ~3) << 2);
   for (; source < unrolled; source += 16, weights += 512) {
@@ -109,18 +103,12 @@ function panel32(
   v128.store(target, s7, 112);
 }
 
-function panel16(
-  columns: i32,
-  weights: usize,
-  source: usize,
-  initial: usize,
-  target: usize,
-): void {
+function panel16(columns: i32, weights: usize, source: usize, initial: usize, target: usize): void {
   let s0 = start(initial, 0);
   let s1 = start(initial, 16);
   let s2 = start(initial, 32);
   let s3 = start(initial, 48);
-  const end = source + (<usize>columns << 2);
+  const end = source + ((<usize>columns) << 2);
   for (; source < end; source += 4, weights += 64) {
     const x = v128.load32_splat(source);
     s0 = step(s0, weights, 0, x);
@@ -134,16 +122,10 @@ function panel16(
   v128.store(target, s3, 48);
 }
 
-function panel8(
-  columns: i32,
-  weights: usize,
-  source: usize,
-  initial: usize,
-  target: usize,
-): void {
+function panel8(columns: i32, weights: usize, source: usize, initial: usize, target: usize): void {
   let s0 = start(initial, 0);
   let s1 = start(initial, 16);
-  const end = source + (<usize>columns << 2);
+  const end = source + ((<usize>columns) << 2);
   for (; source < end; source += 4, weights += 32) {
     const x = v128.load32_splat(source);
     s0 = step(s0, weights, 0, x);
@@ -162,7 +144,7 @@ function panel4(
   target: usize,
 ): void {
   let sum = start(initial, 0);
-  const end = source + (<usize>columns << 2);
+  const end = source + ((<usize>columns) << 2);
   for (; source < end; source += 4, weights += 16) {
     sum = step(sum, weights, 0, v128.load32_splat(source));
   }
@@ -178,7 +160,7 @@ function linearVector(
   initial: usize,
   target: usize,
 ): void {
-  const column = <usize>columns << 2;
+  const column = (<usize>columns) << 2;
   while (rows > 0) {
     let panel: usize = 4;
     if (rows >= 32) {
@@ -293,24 +275,24 @@ function linearLanes(
   target: usize,
   width: i32,
 ): void {
-  const pitch = <usize>width << 2;
+  const pitch = (<usize>width) << 2;
   while (rows > 0) {
     const panel = rows >= 32 ? 32 : rows >= 16 ? 16 : rows >= 8 ? 8 : 4;
-    const stride = <usize>panel << 2;
+    const stride = (<usize>panel) << 2;
     for (let row = 0; row < panel && row < rows; row += 4) {
-      const corner = weights + (<usize>row << 2);
+      const corner = weights + ((<usize>row) << 2);
       const line = <usize>row * pitch;
       let lane = 0;
       for (; lane + 8 <= width; lane += 8) {
-        const at = line + (<usize>lane << 2);
+        const at = line + ((<usize>lane) << 2);
         const from = initial != 0 ? initial + at : 0;
-        const x = source + (<usize>lane << 2);
+        const x = source + ((<usize>lane) << 2);
         tile8(columns, corner, stride, x, from, target + at, rows - row, pitch);
       }
       if (lane < width) {
-        const at = line + (<usize>lane << 2);
+        const at = line + ((<usize>lane) << 2);
         const from = initial != 0 ? initial + at : 0;
-        const x = source + (<usize>lane << 2);
+        const x = source + ((<usize>lane) << 2);
         tile4(columns, corner, stride, x, from, target + at, rows - row, pitch);
       }
     }

@@ -2,9 +2,9 @@
  * Elementary functions on four float32 lanes (`v128` as f32x4), without imports or managed memory.
  *
  * Every function works lane by lane: a lane's result depends on that lane's input alone, and NaN
- * gives NaN. Errors are the largest measured over all float32 inputs (sin and cos: |x| <= 10000),
- * in ULP of the exact result as float32, subnormal results included, in both builds: with
- * `madd4` rounding twice (plain SIMD) and once (relaxed SIMD on a machine with FMA).
+ * gives NaN. The errors stated are the largest measured over all float32 inputs, against the exact
+ * result in float64 and in units of the spacing of float32 there, subnormal results included. They
+ * hold whether `madd4` rounds twice (plain SIMD) or once (relaxed SIMD on a machine with FMA).
  *
  * Method throughout: reduce the argument with a split constant (Cody and Waite, 1980), evaluate a
  * polynomial or rational function fitted to minimise the largest relative error on the reduced
@@ -91,11 +91,13 @@ export function exp4(x: v128): v128 {
   p = madd4(p, r, constant(E2));
   p = madd4(p, r, constant(ONE));
   p = madd4(p, r, constant(ONE));
-  // 2^n may lie outside the float32 range: multiply by 2^floor(n/2) exactly, through the exponent
-  // field, then by the rest with one rounding. Shifting left by 23 drops the bits of ROUNDER.
+  // 2^n may lie outside the float32 range: multiply by 2^floor(n/2), exactly, then by the rest with
+  // one rounding. Shifting left by 23 drops the bits of ROUNDER; adding to the exponent of p instead
+  // of multiplying could turn a NaN into a number.
   const lowerHalf = i32x4.shl(i32x4.shr_s(shifted, 1), 23);
   const upperHalf = i32x4.sub(i32x4.shl(shifted, 23), lowerHalf);
-  return f32x4.mul(i32x4.add(p, lowerHalf), i32x4.add(upperHalf, constant(ONE)));
+  p = f32x4.mul(p, i32x4.add(lowerHalf, constant(ONE)));
+  return f32x4.mul(p, i32x4.add(upperHalf, constant(ONE)));
 }
 
 // --- sigmoid --------------------------------------------------------------------------------
@@ -113,7 +115,7 @@ const S2: usize = memory.data<f32>([4.84288465e-9]);
 const S3: usize = memory.data<f32>([4.03574406e-10]);
 
 /**
- * 1 / (1 + e^-x). Error at most 2.3 ULP, subnormal results included; never outside [0, 1];
+ * 1 / (1 + e^-x). Error at most 2.4 ULP, subnormal results included; never outside [0, 1];
  * sigmoid(0) = 1/2, sigmoid(-Infinity) = 0, sigmoid(Infinity) = 1.
  *
  * With -x = n ln 2 - r and tanh(r/2) = N/D, e^-r = (D - N) / (D + N), so that one division serves
@@ -206,7 +208,7 @@ const MINUS_INFINITE: usize = memory.data<f32>([-Infinity]);
 const NOT_A_NUMBER: usize = memory.data<f32>([NaN]);
 
 /**
- * Natural logarithm. Error at most 0.9 ULP, subnormal arguments included. log(+-0) = -Infinity,
+ * Natural logarithm. Error at most 1 ULP, subnormal arguments included. log(+-0) = -Infinity,
  * log(x < 0) = NaN, log(Infinity) = Infinity.
  */
 // @ts-ignore: decorator
@@ -233,7 +235,7 @@ export function log4(x: v128): v128 {
 const SQRT_TWO_LESS_ONE: usize = memory.data<f32>([0.41421356237309505]);
 
 /**
- * log(1 + e^x), as max(x, 0) + log(1 + e^-|x|). Error at most 2 ULP, down to subnormal results.
+ * log(1 + e^x), as max(x, 0) + log(1 + e^-|x|). Error at most 1.9 ULP, down to subnormal results.
  * softplus(-Infinity) = 0, softplus(Infinity) = Infinity.
  */
 // @ts-ignore: decorator
@@ -256,7 +258,8 @@ export function softplus4(x: v128): v128 {
 // --- sin and cos ----------------------------------------------------------------------------
 
 /** Up to here n = round(2x/pi) has 13 bits, and its products with the parts of pi/2 are exact. */
-const REDUCTION_LIMIT: usize = memory.data<f32>([10000.0]);
+const LARGEST_REDUCED: f32 = 10000.0;
+const REDUCTION_LIMIT: usize = memory.data<f32>([LARGEST_REDUCED]);
 const TWO_OVER_PI: usize = memory.data<f32>([0.636619772367581]);
 /** pi/2 = PIO2_1 + ... + PIO2_4: three parts of 11 bits and the rest, exact to 1e-19. */
 const PIO2_1: usize = memory.data<f32>([1.5703125]);
@@ -273,7 +276,7 @@ const COS2: usize = memory.data<f32>([-0.00138873095]);
 const COS3: usize = memory.data<f32>([2.44323273e-5]);
 
 /**
- * sin(magnitude + quarterTurns * pi/2) for 0 <= magnitude <= REDUCTION_LIMIT.
+ * sin(magnitude + quarterTurns * pi/2) for 0 <= magnitude <= LARGEST_REDUCED.
  *
  * The reduced argument is kept as r + tail: where the subtraction cancels, the rounding error of r
  * alone would cost a whole ULP of the result.
@@ -309,14 +312,14 @@ const TWO_OVER_PI_BITS: usize = memory.data<u32>([
 const QUARTER_TURN_62: f64 = 3.4061215800865546e-19;
 
 /**
- * sin(magnitude + quarterTurns * pi/2) if magnitude > REDUCTION_LIMIT, else `otherwise`.
+ * sin(magnitude + quarterTurns * pi/2) if magnitude > LARGEST_REDUCED, else `otherwise`.
  *
  * Payne and Hanek's reduction (1983): with magnitude = m 2^e, only the bits of 2/pi from weight
  * 2^(1-e) down matter modulo four quarter turns. 64 of them give m 2^e 2/pi mod 4 as a fixed-point
  * number with 62 fractional bits; the next 32 supply the carry.
  */
 function sinOfLarge(magnitude: f32, quarterTurns: i32, otherwise: f32): f32 {
-  if (!(magnitude > 10000.0)) return otherwise;
+  if (!(magnitude > LARGEST_REDUCED)) return otherwise;
   if (magnitude == Infinity) return NaN;
   const bits = reinterpret<u32>(magnitude);
   const m = <u64>((bits & 0x007fffff) | 0x00800000);
@@ -329,7 +332,7 @@ function sinOfLarge(magnitude: f32, quarterTurns: i32, otherwise: f32): f32 {
   // In two steps, since a shift by 64 would be a shift by 0.
   const window = (upper << shift) | ((lower >> 1) >> (63 - shift));
   const turns = m * window + ((m * ((lower << shift) >> 32)) >> 32);
-  const quadrant = (turns + (1 << 61)) >> 62;
+  const quadrant = (turns + ((<u64>1) << 61)) >> 62;
   const r = <f64>(<i64>(turns - (quadrant << 62))) * QUARTER_TURN_62;
 
   const z = r * r;
@@ -342,7 +345,7 @@ function sinOfLarge(magnitude: f32, quarterTurns: i32, otherwise: f32): f32 {
   return <f32>((quarters & 2) != 0 ? -y : y);
 }
 
-/** y, with the lanes replaced in which `magnitude` is above REDUCTION_LIMIT. */
+/** y, with the lanes replaced in which `magnitude` is above LARGEST_REDUCED. */
 function replaceLargeLanes(magnitude: v128, quarterTurns: i32, y: v128): v128 {
   const y0 = sinOfLarge(f32x4.extract_lane(magnitude, 0), quarterTurns, f32x4.extract_lane(y, 0));
   const y1 = sinOfLarge(f32x4.extract_lane(magnitude, 1), quarterTurns, f32x4.extract_lane(y, 1));

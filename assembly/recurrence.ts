@@ -79,7 +79,7 @@ function gather(table: usize, lanes: i32, count: i32, register: usize): void {
     copy(load<u32>(table, Lane.source), count, register);
     return;
   }
-  const pitch = <usize>lanes << 2;
+  const pitch = (<usize>lanes) << 2;
   const whole = count & ~3;
   for (let lane = 0; lane < lanes; lane += 4) {
     const entry = table + <usize>lane * Lane.size;
@@ -87,8 +87,8 @@ function gather(table: usize, lanes: i32, count: i32, register: usize): void {
     const s1 = <usize>load<u32>(entry, Lane.size + Lane.source);
     const s2 = <usize>load<u32>(entry, 2 * Lane.size + Lane.source);
     const s3 = <usize>load<u32>(entry, 3 * Lane.size + Lane.source);
-    let to = register + (<usize>lane << 2);
-    for (let i: usize = 0; i < <usize>whole << 2; i += 16, to += pitch << 2) {
+    let to = register + ((<usize>lane) << 2);
+    for (let i: usize = 0; i < (<usize>whole) << 2; i += 16, to += pitch << 2) {
       transpose4(
         v128.load(s0 + i),
         v128.load(s1 + i),
@@ -100,7 +100,7 @@ function gather(table: usize, lanes: i32, count: i32, register: usize): void {
         to + 3 * pitch,
       );
     }
-    for (let i = <usize>whole << 2; i < <usize>count << 2; i += 4, to += pitch) {
+    for (let i = (<usize>whole) << 2; i < (<usize>count) << 2; i += 4, to += pitch) {
       store<f32>(to, load<f32>(s0 + i));
       store<f32>(to, load<f32>(s1 + i), 4);
       store<f32>(to, load<f32>(s2 + i), 8);
@@ -115,10 +115,10 @@ function scatter(table: usize, lanes: i32, step: i32, count: i32, register: usiz
     copy(register, count, load<u32>(table, Lane.target));
     return;
   }
-  const pitch = <usize>lanes << 2;
+  const pitch = (<usize>lanes) << 2;
   for (let lane = 0; lane < lanes; lane += 4) {
     const entry = table + <usize>lane * Lane.size;
-    let from = register + (<usize>lane << 2);
+    let from = register + ((<usize>lane) << 2);
     if (
       step < load<i32>(entry, Lane.steps) &&
       step < load<i32>(entry, Lane.size + Lane.steps) &&
@@ -129,7 +129,7 @@ function scatter(table: usize, lanes: i32, step: i32, count: i32, register: usiz
       const t1 = <usize>load<u32>(entry, Lane.size + Lane.target);
       const t2 = <usize>load<u32>(entry, 2 * Lane.size + Lane.target);
       const t3 = <usize>load<u32>(entry, 3 * Lane.size + Lane.target);
-      const whole = <usize>(count & ~3) << 2;
+      const whole = (<usize>(count & ~3)) << 2;
       for (let i: usize = 0; i < whole; i += 16, from += pitch << 2) {
         transpose4(
           v128.load(from),
@@ -142,7 +142,7 @@ function scatter(table: usize, lanes: i32, step: i32, count: i32, register: usiz
           t3 + i,
         );
       }
-      for (let i = whole; i < <usize>count << 2; i += 4, from += pitch) {
+      for (let i = whole; i < (<usize>count) << 2; i += 4, from += pitch) {
         store<f32>(t0 + i, load<f32>(from));
         store<f32>(t1 + i, load<f32>(from, 4));
         store<f32>(t2 + i, load<f32>(from, 8));
@@ -152,7 +152,7 @@ function scatter(table: usize, lanes: i32, step: i32, count: i32, register: usiz
       for (let i = 0; i < 4; i++) {
         const one = entry + <usize>i * Lane.size;
         if (step >= load<i32>(one, Lane.steps)) continue;
-        collect(from + (<usize>i << 2), count, load<u32>(one, Lane.target), pitch);
+        collect(from + ((<usize>i) << 2), count, load<u32>(one, Lane.target), pitch);
       }
     }
   }
@@ -166,7 +166,7 @@ function gatherSigns(job: usize, table: usize, lanes: i32): void {
     const entry = table + <usize>lane * Lane.size;
     const row = load<i32>(entry, Lane.sign);
     const source = address(job, Job.signs) + <usize>(row * width) * 4;
-    spread(source, width, register + (<usize>lane << 2), <usize>lanes << 2);
+    spread(source, width, register + ((<usize>lane) << 2), (<usize>lanes) << 2);
     store<i32>(entry, row + 1 == rows ? 0 : row + 1, Lane.sign);
   }
 }
@@ -175,10 +175,10 @@ function startLanes(job: usize, table: usize, lanes: i32): void {
   const carry = address(job, Job.carryRegister);
   const stateWidth = field(job, Job.stateWidth);
   const rest = field(job, Job.carryWidth) - stateWidth;
-  const pitch = <usize>lanes << 2;
+  const pitch = (<usize>lanes) << 2;
   for (let lane = 0; lane < lanes; lane++) {
     const entry = table + <usize>lane * Lane.size;
-    const at = carry + (<usize>lane << 2);
+    const at = carry + ((<usize>lane) << 2);
     spread(load<u32>(entry, Lane.initial), stateWidth, at, pitch);
     spread(address(job, Job.restart), rest, at + <usize>stateWidth * pitch, pitch);
   }
@@ -189,7 +189,7 @@ function advance(job: usize, table: usize, lanes: i32, step: i32): void {
   const next = address(job, Job.nextRegister);
   const stateWidth = field(job, Job.stateWidth);
   const rest = field(job, Job.carryWidth) - stateWidth;
-  const pitch = <usize>lanes << 2;
+  const pitch = (<usize>lanes) << 2;
   for (let lane = 0; lane < lanes; lane++) {
     const entry = table + <usize>lane * Lane.size;
     const steps = load<i32>(entry, Lane.steps);
@@ -197,7 +197,7 @@ function advance(job: usize, table: usize, lanes: i32, step: i32): void {
       store<u32>(entry, load<u32>(entry, Lane.source) + field(job, Job.sourceStride), Lane.source);
       store<u32>(entry, load<u32>(entry, Lane.target) + field(job, Job.targetStride), Lane.target);
     } else if (step + 1 == steps) {
-      const at = next + (<usize>lane << 2);
+      const at = next + ((<usize>lane) << 2);
       const final = <usize>load<u32>(entry, Lane.final);
       if (final != 0) collect(at, stateWidth, final, pitch);
       const finalRest = <usize>load<u32>(entry, Lane.finalRest);

@@ -28,9 +28,7 @@ export function chunkEnd(chunks: usize, k: i32): usize {
 }
 
 export function boundary(chunks: usize, k: i32): usize {
-  return (
-    address(chunks, Chunks.boundaries) + <usize>k * (field(chunks, Chunks.stateSize) << 2)
-  );
+  return address(chunks, Chunks.boundaries) + <usize>k * (field(chunks, Chunks.stateSize) << 2);
 }
 
 export function product(chunks: usize, k: i32): usize {
@@ -61,7 +59,7 @@ export function moveBoundary(chunks: usize, k: i32, fresh: usize, delta: usize):
   const high = address(chunks, Chunks.high);
   const size = field(chunks, Chunks.stateSize);
   for (let i = 0; i < size; i += 4) {
-    const offset = <usize>i << 2;
+    const offset = (<usize>i) << 2;
     const value = v128.load(fresh + offset);
     const old = v128.load(at + offset);
     v128.store(delta + offset, f32x4.sub(value, old));
@@ -75,10 +73,10 @@ export function setExactFrom(chunks: usize, from: i32, delta: usize): void {
   const size = field(chunks, Chunks.stateSize);
   const end = chunkEnd(chunks, from - 1);
   const old = boundary(chunks, from);
-  for (let i: usize = 0; i < <usize>size << 2; i += 4) {
+  for (let i: usize = 0; i < (<usize>size) << 2; i += 4) {
     store<f32>(delta + i, load<f32>(end + i) - load<f32>(old + i));
   }
-  for (let i = size; (i & 3) != 0; i++) store<f32>(delta + (<usize>i << 2), 0);
+  for (let i = size; (i & 3) != 0; i++) store<f32>(delta + ((<usize>i) << 2), 0);
   copy(end, size, old);
 }
 
@@ -102,7 +100,7 @@ export function measure(chunks: usize, from: i32): void {
     let scale: f32 = 0;
     let squares: f32 = 0;
     let sum: f32 = 0;
-    for (let i: usize = 0; i < <usize>size << 2; i += 4) {
+    for (let i: usize = 0; i < (<usize>size) << 2; i += 4) {
       const b = load<f32>(next + i);
       const defect = load<f32>(end + i) - b;
       largest = max(largest, abs(defect));
@@ -121,7 +119,7 @@ export function measure(chunks: usize, from: i32): void {
   }
   let exactFinite = true;
   const last = chunkEnd(chunks, exact - 1);
-  for (let i: usize = 0; i < <usize>size << 2; i += 4) {
+  for (let i: usize = 0; i < (<usize>size) << 2; i += 4) {
     if (load<f32>(last + i) * 0 != 0) exactFinite = false;
   }
   store<f32>(chunks, finite ? worst : Infinity, Chunks.residual);
@@ -145,7 +143,7 @@ export function guardProducts(
     const p = product(chunks, k);
     if (kind != ProductKind.diagonal && !allFinite(p, width)) setIdentity(chunks, p, kind);
     for (let i = 0; i < width; i += 4) {
-      const at = p + (<usize>i << 2);
+      const at = p + ((<usize>i) << 2);
       let value = v128.load(at);
       value = v128.bitselect(value, one, isFinite4(value));
       value = f32x4.mul(value, f32x4.splat(scale));
@@ -157,14 +155,14 @@ export function guardProducts(
 
 function allFinite(values: usize, count: i32): bool {
   let sum: f32 = 0;
-  for (let i = 0; i < count; i++) sum += load<f32>(values + (<usize>i << 2)) * 0;
+  for (let i = 0; i < count; i++) sum += load<f32>(values + ((<usize>i) << 2)) * 0;
   return sum == 0;
 }
 
 function setIdentity(chunks: usize, p: usize, kind: ProductKind): void {
   const size = field(chunks, Chunks.stateSize);
   const width = field(chunks, Chunks.productWidth);
-  memory.fill(p, 0, <usize>width << 2);
+  memory.fill(p, 0, (<usize>width) << 2);
   const units = field(chunks, Chunks.units);
   const unitCount = size / units;
   const pitch = field(chunks, Chunks.pitch);
@@ -174,7 +172,7 @@ function setIdentity(chunks: usize, p: usize, kind: ProductKind): void {
       kind == ProductKind.dense
         ? i * pitch + i
         : (part * units + part) * unitCount + (i - part * unitCount);
-    store<f32>(p + (<usize>at << 2), 1);
+    store<f32>(p + ((<usize>at) << 2), 1);
   }
 }
 
@@ -196,7 +194,7 @@ export function scanDiagonal(chunks: usize, from: i32): void {
   for (let k = from; k < count; k++) {
     const end = chunkEnd(chunks, k);
     const p = product(chunks, k);
-    for (let i: usize = 0; i < <usize>size << 2; i += 16) {
+    for (let i: usize = 0; i < (<usize>size) << 2; i += 16) {
       const factor = v128.load(p + i);
       const carried = f32x4.mul(factor, v128.load(delta + i));
       // Zero carries nothing on, not even what is not finite.
@@ -212,7 +210,7 @@ export function scanBlock(chunks: usize, from: i32): void {
   const size = field(chunks, Chunks.stateSize);
   const count = field(chunks, Chunks.chunks);
   const units = field(chunks, Chunks.units);
-  const part = <usize>(size / units) << 2;
+  const part = (<usize>(size / units)) << 2;
   const delta = address(chunks, Chunks.scratch);
   const fresh = second(chunks);
   setExactFrom(chunks, from, delta);
@@ -248,20 +246,20 @@ export function scanDense(chunks: usize, from: i32): void {
     const end = chunkEnd(chunks, k);
     let row = product(chunks, k);
     for (let i = 0; i < size; i++) {
-      const value = load<f32>(end + (<usize>i << 2)) + dot(row, delta, pitch);
-      store<f32>(fresh + (<usize>i << 2), value);
-      row += <usize>pitch << 2;
+      const value = load<f32>(end + ((<usize>i) << 2)) + dot(row, delta, pitch);
+      store<f32>(fresh + ((<usize>i) << 2), value);
+      row += (<usize>pitch) << 2;
     }
     moveBoundary(chunks, k + 1, fresh, delta);
     // moveBoundary works on whole vectors: what lies past the state must stay out of the products.
-    for (let i = size; i < pitch; i++) store<f32>(delta + (<usize>i << 2), 0);
+    for (let i = size; i < pitch; i++) store<f32>(delta + ((<usize>i) << 2), 0);
   }
 }
 
 /** Σ a[i] b[i] over `count` floats, a multiple of four. */
 export function dot(a: usize, b: usize, count: i32): f32 {
   let sum = f32x4.splat(0);
-  for (let i: usize = 0; i < <usize>count << 2; i += 16) {
+  for (let i: usize = 0; i < (<usize>count) << 2; i += 16) {
     sum = madd4(v128.load(a + i), v128.load(b + i), sum);
   }
   return (

@@ -38,11 +38,14 @@ const optionNames = ["backend", "wasm", "reproducible", "memoryLimit"];
 const DEFAULT_MEMORY_LIMIT = 2 ** 31;
 const WASM_PAGE = 65536;
 
-export class Runtime {
+/** @typeParam States the arrays that states come in: float64 only where "reference" was named. */
+export class Runtime<States extends FloatArray = Float32Array> {
   /** What this machine has, fastest first. */
   readonly backends: readonly BackendStatus[];
   readonly #backends: ReadonlyMap<BackendName, Backend>;
   readonly #preferred: BackendName;
+  /** The backend that the runtime was asked for. */
+  readonly #named: BackendName | "auto";
   /** The end of the queue: evaluations share the kernels' memory, so they run one after the other. */
   #queue: Promise<unknown> = Promise.resolve();
   #disposed = false;
@@ -51,11 +54,12 @@ export class Runtime {
   constructor(
     statuses: readonly BackendStatus[],
     backends: ReadonlyMap<BackendName, Backend>,
-    preferred: BackendName,
+    named: BackendName | "auto",
   ) {
     this.backends = statuses;
     this.#backends = backends;
-    this.#preferred = preferred;
+    this.#named = named;
+    this.#preferred = named === "auto" ? statuses.find((status) => status.available)!.name : named;
   }
 
   /**
@@ -78,7 +82,7 @@ export class Runtime {
     cell: Cell,
     inputs: FloatArray | number,
     options?: EvaluateOptions,
-  ): Promise<Evaluation<Float32Array>>;
+  ): Promise<Evaluation<States>>;
   async evaluate(
     cell: Cell,
     inputs: FloatArray | number,
@@ -86,15 +90,17 @@ export class Runtime {
   ): Promise<Evaluation<FloatArray>> {
     if (this.#disposed) throw new Error("runtime: expected a live runtime, got a disposed one");
     const job = checkJob(cell, inputs, options);
-    const backend = this.#backend(options.backend ?? "auto");
-    const turn = this.#queue.then(() => this.#run(backend, job));
+    const name = options.backend ?? this.#named;
+    const backend = this.#backend(name);
+    const turn = this.#queue.then(() => this.#run(backend, job, name === "auto"));
     this.#queue = turn.catch(() => {});
     return turn;
   }
 
-  async #run(backend: Backend, job: Job): Promise<Evaluation<FloatArray>> {
-    if (this.#disposed) throw new Error("runtime: disposed before the evaluation began");
-    return solve(backend, job, chooseMethod(backend, job));
+  async #run(backend: Backend, job: Job, automatic: boolean): Promise<Evaluation<FloatArray>> {
+    const result = await solve(backend, job, chooseMethod(backend, job));
+    // Whoever did not name a backend gets float32, whatever ran.
+    return automatic ? inFloat32(result) : result;
   }
 
   #backend(name: BackendName | "auto"): Backend {
@@ -120,13 +126,24 @@ export class Runtime {
   }
 }
 
+function inFloat32(result: Evaluation<FloatArray>): Evaluation<Float32Array> {
+  const convert = (values: FloatArray) =>
+    values instanceof Float32Array ? values : Float32Array.from(values);
+  const { states, finalStates, report } = result;
+  return { states: convert(states), finalStates: convert(finalStates), report };
+}
+
 /**
  * Makes a runtime from what this machine has.
  *
  * @throws TypeError, RangeError for options, naming the one; `BackendUnavailableError` when a backend
  * asked for by name cannot run here. With "auto", a missing backend is told in `runtime.backends`.
  */
-export async function createRuntime(options: RuntimeOptions = {}): Promise<Runtime> {
+export function createRuntime(
+  options: RuntimeOptions & { backend: "reference" },
+): Promise<Runtime<Float64Array>>;
+export function createRuntime(options?: RuntimeOptions): Promise<Runtime>;
+export async function createRuntime(options: RuntimeOptions = {}): Promise<Runtime<FloatArray>> {
   checkKeys("options", options, optionNames);
   const { backend = "auto", wasm, reproducible = false } = options;
   const { memoryLimit = DEFAULT_MEMORY_LIMIT } = options;

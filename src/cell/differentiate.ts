@@ -6,7 +6,7 @@ import { applyForm, Linearisation, type Piece, sumPieces } from "./linearise.ts"
 import { transpose } from "./weight.ts";
 
 /** Tangents with more terms than this go through an intermediate vector. */
-const MAXIMUM_TERMS = 32;
+const MAXIMUM_TERMS = 8;
 
 /** J · seed of `output`, for the seeds given (a vector of each leaf's size). */
 export function tangent(output: Vector, seeds: Readonly<Record<LeafName, Vector>>): Vector {

@@ -186,7 +186,7 @@ class Layout {
       const [values] = interpreter([node], this.#weights)({});
       address = this.#memory.allocateFloats(node.size * width);
       const target = this.#memory.view(address, node.size * width);
-      values!.forEach((value, i) => target.fill(value, i * width, (i + 1) * width));
+      for (let i = 0; i < node.size; i++) target.fill(values![i]!, i * width, (i + 1) * width);
       this.#constants.set(key, address);
     }
     return address;

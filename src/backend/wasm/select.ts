@@ -95,7 +95,7 @@ export function selectOperations(
     }
   }
   const placement = new Placement(computed, isStatic);
-  outputs.forEach((output, index) => placement.place(output, { whole: index, offset: 0 }));
+  for (const [whole, output] of outputs.entries()) placement.place(output, { whole, offset: 0 });
   const wholes = concats.filter((node) => placement.addWhole(node));
   const { homes, copies } = placement;
   return { isStatic, isColumned, operations: schedule(computed, copies), homes, wholes };
