@@ -25,7 +25,7 @@ function noise(bits: u32, size: f32): v128 {
 export function certify(job: usize, from: i32, to: i32): void {
   const code = word(job, Certify.code);
   const size = <i32>word(job, Certify.stateSize);
-  const driveWidth = <i32>word(job, Certify.driveWidth);
+  const sourceWidth = <i32>word(job, Certify.sourceWidth);
   const stateRegister = word(job, Certify.stateRegister);
   const tangents = word(job, Certify.tangentRegister);
   const next = word(job, Certify.nextRegister);
@@ -37,10 +37,10 @@ export function certify(job: usize, from: i32, to: i32): void {
   let worstError = load<f32>(job, Certify.error);
   let state = word(job, Certify.states) + <usize>from * row;
   let previous = from == 0 ? word(job, Certify.initial) : state - row;
-  let drive = word(job, Certify.drive) + <usize>from * (driveWidth << 2);
+  let source = word(job, Certify.source) + <usize>from * (sourceWidth << 2);
   for (let t = from; t < to; t++) {
     copy(previous, size, stateRegister);
-    copy(drive, driveWidth, word(job, Certify.driveRegister));
+    copy(source, sourceWidth, word(job, Certify.sourceRegister));
     execute(code);
     let residual: f32 = 0;
     let scale: f32 = 0;
@@ -71,7 +71,7 @@ export function certify(job: usize, from: i32, to: i32): void {
     worstError = worst(worstError, error);
     previous = state;
     state += row;
-    drive += (<usize>driveWidth) << 2;
+    source += (<usize>sourceWidth) << 2;
   }
   store<u32>(job, bits, Certify.random);
   store<f32>(job, worstResidual, Certify.residual);

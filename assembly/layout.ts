@@ -84,13 +84,13 @@ export const enum Chunks {
 
 /** The certificate of a trajectory. */
 export const enum Certify {
-  /** Code that takes the state, the drive and four tangents one step on. */
+  /** Code that takes the state and four tangents one step on. */
   code = 0,
   states = 4,
-  /** `[steps, driveWidth]`. */
-  drive = 8,
-  driveWidth = 12,
-  driveRegister = 16,
+  /** What the steps read beside the state, `[steps, sourceWidth]`. */
+  source = 8,
+  sourceWidth = 12,
+  sourceRegister = 16,
   stateRegister = 20,
   /** `[stateSize, 4]`. */
   tangentRegister = 24,

@@ -151,7 +151,7 @@ const T1: usize = memory.data<f32>([-0.333311409]);
 const T2: usize = memory.data<f32>([0.131039351]);
 
 /**
- * Hyperbolic tangent. Error at most 2.5 ULP, near 0 too; odd bit for bit, the sign of zero
+ * Hyperbolic tangent. Error at most 2.7 ULP, near 0 too; odd bit for bit, the sign of zero
  * included; never outside [-1, 1]; tanh(+-Infinity) = +-1.
  *
  * With 2x = n ln 2 + 2r and q = tanh(r), the addition theorem gives

@@ -8,22 +8,41 @@ import { dependents, type Graph, topologicalOrder, type Vector } from "./express
 
 export interface Recurrence {
   readonly cell: Cell;
-  /** The drive of one step, a function of the leaf "input"; of size 0 if the step reads no input. */
+  /** The drive of one step, a function of the leaf "input"; of size 0 if nothing is split off. */
   readonly drive: Vector;
-  /** s_t, a function of the leaves "state" and "drive". */
+  /** The leaf that a step reads beside "state": "drive", or "input" if nothing is split off. */
+  readonly source: Vector;
+  /** s_t, a function of the two. */
   readonly next: Vector;
 }
 
-const recurrences = new WeakMap<Cell, Recurrence>();
+const split = new WeakMap<Cell, Recurrence>();
+const whole = new WeakMap<Cell, Recurrence>();
+
+function remembered(
+  known: WeakMap<Cell, Recurrence>,
+  cell: Cell,
+  make: (cell: Cell) => Recurrence,
+): Recurrence {
+  let recurrence = known.get(cell);
+  if (!recurrence) {
+    recurrence = make(cell);
+    known.set(cell, recurrence);
+  }
+  return recurrence;
+}
 
 /** The split form of `cell`, made once per cell. */
 export function recurrenceOf(cell: Cell): Recurrence {
-  let recurrence = recurrences.get(cell);
-  if (!recurrence) {
-    recurrence = splitDrive(cell);
-    recurrences.set(cell, recurrence);
-  }
-  return recurrence;
+  return remembered(split, cell, splitDrive);
+}
+
+/** The same step with its drive in it: more work a step, but nothing to be stored for every t. */
+export function wholeRecurrenceOf(cell: Cell): Recurrence {
+  return remembered(whole, cell, () => {
+    const { graph, input: source } = cell;
+    return { cell, drive: graph.concat([]), source, next: groupSums(graph, cell.next) };
+  });
 }
 
 function splitDrive(cell: Cell): Recurrence {
@@ -42,34 +61,24 @@ function splitDrive(cell: Cell): Recurrence {
   }
   const pieces = [...frontier].sort((a, b) => a.id - b.id);
   const size = pieces.reduce((sum, piece) => sum + piece.size, 0);
-  const leaf = graph.leaf("drive", size);
+  const source = graph.leaf("drive", size);
   const replacements = new Map<Vector, Vector>();
   let offset = 0;
   for (const piece of pieces) {
-    replacements.set(piece, graph.slice(leaf, offset, piece.size));
+    replacements.set(piece, graph.slice(source, offset, piece.size));
     offset += piece.size;
   }
-  return { cell, drive: graph.concat(pieces), next: rebuild(graph, grouped, replacements) };
+  const next = rebuild(graph, grouped, replacements);
+  return { cell, drive: graph.concat(pieces), source, next };
 }
 
 /** `output` with every key of `replacements` replaced by its value. */
-function rebuild(
-  graph: Graph,
-  output: Vector,
-  replacements: ReadonlyMap<Vector, Vector>,
-  build: (node: Vector, args: readonly Vector[]) => Vector = (node, args) =>
-    rebuildNode(graph, node, args),
-): Vector {
+function rebuild(graph: Graph, output: Vector, replacements: ReadonlyMap<Vector, Vector>): Vector {
   const rebuilt = new Map(replacements);
   for (const node of topologicalOrder([output])) {
     if (rebuilt.has(node)) continue;
-    rebuilt.set(
-      node,
-      build(
-        node,
-        node.args.map((arg) => rebuilt.get(arg)!),
-      ),
-    );
+    const args = node.args.map((arg) => rebuilt.get(arg)!);
+    rebuilt.set(node, rebuildNode(graph, node, args));
   }
   return rebuilt.get(output)!;
 }
@@ -98,6 +107,7 @@ function rebuildNode(graph: Graph, node: Vector, args: readonly Vector[]): Vecto
 function groupSums(graph: Graph, output: Vector): Vector {
   const order = topologicalOrder([output]);
   const stateful = dependents(order, (leaf) => leaf === "state");
+  const driven = dependents(order, (leaf) => leaf === "input");
   const users = new Map<Vector, number>();
   for (const node of order) for (const arg of node.args) users.set(arg, (users.get(arg) ?? 0) + 1);
   const isSum = (node: Vector) => node.kind === "pointwise" && node.name === "add";
@@ -115,7 +125,14 @@ function groupSums(graph: Graph, output: Vector): Vector {
       continue;
     }
     const terms = termsOf(node);
-    const outside = sum(terms.filter((term) => !stateful.has(term)).map((t) => rebuilt.get(t)!));
+    // Constants first: their sum is computed once and for all.
+    const constant = (term: Vector) => !driven.has(term);
+    const outside = sum(
+      [
+        ...terms.filter((term) => !stateful.has(term) && constant(term)),
+        ...terms.filter((term) => !stateful.has(term) && !constant(term)),
+      ].map((term) => rebuilt.get(term)!),
+    );
     const inside = sum(terms.filter((term) => stateful.has(term)).map((t) => rebuilt.get(t)!))!;
     rebuilt.set(node, outside ? graph.apply("add", [outside, inside]) : inside);
   }

@@ -22,6 +22,8 @@ export interface EngineProblem {
   readonly initialGuess: FloatArray | null;
   readonly chunk: number;
   readonly jacobian: JacobianKind;
+  /** What the updates will ask for, so that the memory for it can be had beforehand. */
+  readonly damping?: Damping;
 }
 
 export interface Defects {

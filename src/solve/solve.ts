@@ -5,7 +5,6 @@ import type { Evaluation, Fallback, FloatArray, MethodName, Report } from "../ty
 import type { Job } from "../validate.ts";
 import type { Certificate } from "./engine.ts";
 import { exactCertificate, iterate } from "./iterate.ts";
-import type { Damping } from "./method.ts";
 import { Pacer } from "./pacing.ts";
 
 /** What the report says of the batch so far: the worst of its sequences. */
@@ -140,9 +139,10 @@ async function solveOne(
     initialGuess: job.initialGuess && rowsOf(job.initialGuess, stateSize),
     chunk,
     jacobian: job.jacobian!,
+    damping: job.damping!,
   });
   const options = {
-    damping: job.damping as Damping,
+    damping: job.damping!,
     tolerance: job.tolerance,
     maxIterations: job.maxIterations,
     chunkLength: chunk,

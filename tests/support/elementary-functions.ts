@@ -17,6 +17,8 @@ export interface ElementaryFunction {
   readonly reference: (x: number) => number;
   /** Where the method changes or the result leaves a range; both signs are examined. */
   readonly breakpoints: readonly number[];
+  /** The inputs with the largest errors that a search of all float32 found, for each build. */
+  readonly hardest: readonly number[];
 }
 
 const LN2 = Math.LN2;
@@ -33,42 +35,49 @@ export const FUNCTIONS: readonly ElementaryFunction[] = [
     code: 0,
     reference: Math.exp,
     breakpoints: [LN2 / 2, 1.5 * LN2, 87.3365, 88.0297, 88.7228, 89, 103.2789, 103.9721, 104],
+    hardest: [5.2004833, 38.4349747, 5.199101],
   },
   {
     name: "tanh",
     code: 1,
     reference: Math.tanh,
     breakpoints: [LN2 / 4, (3 * LN2) / 4, (5 * LN2) / 4, Math.atanh(0.5), 9.0109, 9.1],
+    hardest: [0.1943858116865158],
   },
   {
     name: "sigmoid",
     code: 2,
     reference: (x) => (x < 0 ? Math.exp(x) / (1 + Math.exp(x)) : 1 / (1 + Math.exp(-x))),
     breakpoints: [LN2 / 2, 1.5 * LN2, 16.6355, 17.3287, 30, 87.3365, 88.7228, 103.9721, 104],
+    hardest: [2.33569956, 5.897341728210449],
   },
   {
     name: "log",
     code: 3,
     reference: Math.log,
     breakpoints: [Math.SQRT1_2, 1, Math.SQRT2, Math.E, 2 ** -103, 2 ** 127],
+    hardest: [0.7065256237983704, 0.7048490643501282],
   },
   {
     name: "softplus",
     code: 4,
     reference: (x) => (x > 0 ? x + Math.log1p(Math.exp(-x)) : Math.log1p(Math.exp(x))),
     breakpoints: [LN2 / 2, Math.log(1 + Math.SQRT2), 16.6355, 87.3365, 103.9721, 104],
+    hardest: [1.2674111127853394, 0.8498576879501343],
   },
   {
     name: "sin",
     code: 5,
     reference: Math.sin,
     breakpoints: [...quarterTurns, ...eighthTurns, 10000, 6.19e26, 1.23e27],
+    hardest: [120.16622161865234],
   },
   {
     name: "cos",
     code: 6,
     reference: Math.cos,
     breakpoints: [...quarterTurns, ...eighthTurns, 10000, 6.19e26, 1.23e27],
+    hardest: [5528.41796875],
   },
 ];
 
@@ -170,7 +179,8 @@ class Applier {
 }
 
 /** The largest error over all bit patterns by `STRIDE` and all neighbours of the breakpoints. */
-function sweep(applier: Applier, { code, reference, breakpoints }: ElementaryFunction): Sweep {
+function sweep(applier: Applier, f: ElementaryFunction): Sweep {
+  const { code, reference, breakpoints, hardest } = f;
   let count = 0;
   let maximum = 0;
   let worst = 0;
@@ -197,7 +207,7 @@ function sweep(applier: Applier, { code, reference, breakpoints }: ElementaryFun
     }
   };
   examine(0, 0xffffffff, STRIDE);
-  for (const breakpoint of [...nearZero, ...breakpoints]) {
+  for (const breakpoint of [...nearZero, ...breakpoints, ...hardest]) {
     for (const sign of [0, 0x80000000]) {
       const centre = bitsOf(breakpoint);
       examine(sign + Math.max(0, centre - NEIGHBOURS), sign + centre + NEIGHBOURS, 1);

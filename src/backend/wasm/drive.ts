@@ -1,4 +1,7 @@
-/** Computes the drive of many steps: a matrix product, eight steps side by side. */
+/**
+ * Fills in what the steps read beside the state: the drive of many steps, as a matrix product with
+ * eight steps side by side, or the inputs themselves where the step computes its drive.
+ */
 import type { FloatArray } from "../../types.ts";
 import { LaneJob } from "./job.ts";
 import type { KernelExports } from "./load.ts";
@@ -12,34 +15,37 @@ const WINDOW = 256;
 export class DriveRunner {
   readonly #memory: KernelMemory;
   readonly #inputSize: number;
-  readonly #driveSize: number;
+  readonly #sourceSize: number;
   readonly #job: LaneJob | null;
   readonly #window: number;
 
-  /** @param program the cell's drive program with eight lanes, or null if it reads no input. */
+  /**
+   * @param program the cell's drive program with eight lanes, or null if the steps read their inputs.
+   * @param sourceSize floats that a step reads.
+   */
   constructor(
     memory: KernelMemory,
     exports: KernelExports,
     program: CompiledProgram | null,
     inputSize: number,
-    driveSize: number,
+    sourceSize: number,
   ) {
     this.#memory = memory;
     this.#inputSize = inputSize;
-    this.#driveSize = driveSize;
-    this.#window = memory.allocateFloats(WINDOW * inputSize);
+    this.#sourceSize = sourceSize;
+    this.#window = program ? memory.allocateFloats(WINDOW * inputSize) : 0;
     this.#job =
       program &&
       new LaneJob(memory, exports.runLanes, {
         program,
         source: { leaf: "input", width: inputSize, stride: DRIVE_LANES * inputSize * 4 },
-        target: { width: driveSize, stride: DRIVE_LANES * driveSize * 4 },
-        stateWidth: driveSize,
+        target: { width: sourceSize, stride: DRIVE_LANES * sourceSize * 4 },
+        stateWidth: sourceSize,
       });
   }
 
   /**
-   * The drive of steps `from` … `to − 1`, to `target` (bytes). Step t reads row t of `inputs`, or row
+   * What steps `from` … `to − 1` read, to `target` (bytes). Step t reads row t of `inputs`, or row
    * `length − 1 − t` in reverse.
    */
   run(
@@ -50,17 +56,27 @@ export class DriveRunner {
     reverse: boolean,
     target: number,
   ): void {
-    if (!this.#job) return;
+    if (!this.#job) {
+      this.#copyIn(inputs, from, to, length, reverse, target);
+      return;
+    }
     for (let start = from; start < to; start += WINDOW) {
       const end = Math.min(to, start + WINDOW);
-      this.#copyIn(inputs, start, end, length, reverse);
-      this.#runWindow(this.#job, end - start, target + (start - from) * this.#driveSize * 4);
+      this.#copyIn(inputs, start, end, length, reverse, this.#window);
+      this.#runWindow(this.#job, end - start, target + (start - from) * this.#sourceSize * 4);
     }
   }
 
-  #copyIn(inputs: FloatArray, start: number, end: number, length: number, reverse: boolean): void {
+  #copyIn(
+    inputs: FloatArray,
+    start: number,
+    end: number,
+    length: number,
+    reverse: boolean,
+    target: number,
+  ): void {
     const width = this.#inputSize;
-    const at = this.#window / 4;
+    const at = target / 4;
     const { floats } = this.#memory;
     if (!reverse) {
       floats.set(inputs.subarray(start * width, end * width), at);
@@ -79,7 +95,7 @@ export class DriveRunner {
       const steps = Math.ceil((rows - lane) / DRIVE_LANES);
       const source = this.#window + lane * this.#inputSize * 4;
       // The drive carries nothing on; it may start from anything, such as its own target.
-      const to = target + lane * this.#driveSize * 4;
+      const to = target + lane * this.#sourceSize * 4;
       job.setLane(lane, source, to, steps, to, 0);
     }
     job.run(lanes);

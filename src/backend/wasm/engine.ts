@@ -1,6 +1,5 @@
 /** The sweeps, scans and certificate of one sequence, on the kernels' memory. */
 import { Certify, Chunks, ProductKind } from "../../../assembly/layout.ts";
-import { recurrenceOf } from "../../cell/recurrence.ts";
 import { stateBounds } from "../../solve/bounds.ts";
 import {
   type Certificate,
@@ -14,14 +13,22 @@ import type { FloatArray, JacobianKind } from "../../types.ts";
 import { DRIVE_LANES, DriveRunner } from "./drive.ts";
 import { LaneJob } from "./job.ts";
 import type { KernelExports } from "./load.ts";
-import type { CompiledProgram } from "./lower.ts";
+import type { CompiledProgram, Leaf } from "./lower.ts";
 import type { KernelMemory } from "./memory.ts";
-import { densePitch, type ProgramCache, type SweepProgram } from "./programs.ts";
+import {
+  type CellPrograms,
+  densePitch,
+  type ProgramCache,
+  type ProgramSet,
+  type SweepProgram,
+} from "./programs.ts";
 import { copyRows } from "./sequential.ts";
 
 export const UNIT_ROUNDOFF = 2 ** -24;
 const MOST_LANES = 8;
 const CERTIFICATE_COLUMNS = 4;
+/** A drive of more bytes than this is computed again at every step instead of stored. */
+const STORED_DRIVE_LIMIT = 128e6;
 
 /** The lane widths that a sweep uses: a dense P_k has its columns side by side instead. */
 function laneWidths(jacobian: JacobianKind, chunks: number): number[] {
@@ -29,15 +36,31 @@ function laneWidths(jacobian: JacobianKind, chunks: number): number[] {
 }
 
 interface Programs {
+  /** The leaf that a step reads beside the state. */
+  readonly source: Leaf;
   readonly drive: CompiledProgram | null;
   readonly step: CompiledProgram;
   readonly tangents: CompiledProgram;
   readonly sweeps: readonly SweepProgram[];
 }
 
+/**
+ * Storing the drive of all steps saves computing it in every sweep. Where that takes too much memory,
+ * and the inputs take less, the inputs are stored instead.
+ */
+function choosePrograms(
+  { split, whole }: ProgramSet,
+  { length, cell }: EngineProblem,
+  limit: number,
+): CellPrograms {
+  const bytes = length * split.source.size * 4;
+  const largest = Math.min(STORED_DRIVE_LIMIT, limit / 4);
+  return bytes > largest && split.source.size > cell.inputSize ? whole : split;
+}
+
 /** Addresses, in bytes, of what one run keeps in memory. */
 interface Arrays {
-  readonly drive: number;
+  readonly source: number;
   readonly states: number;
   readonly boundaries: number;
   readonly products: number;
@@ -57,7 +80,7 @@ export class WasmEngine implements SweepEngine {
   readonly #exports: KernelExports;
   readonly #problem: EngineProblem;
   readonly #stateSize: number;
-  readonly #driveSize: number;
+  readonly #source: Leaf;
   readonly #sweep: SweepProgram;
   readonly #arrays: Arrays;
   readonly #driveRunner: DriveRunner;
@@ -65,7 +88,7 @@ export class WasmEngine implements SweepEngine {
   readonly #stepJob: LaneJob;
   /** Bytes from one P_k to the next; 0 where all are one. */
   readonly #productStride: number;
-  /** Steps whose drive has been computed. */
+  /** Steps for which there is something to read. */
   #driven = 0;
   #scratch = 0;
   #scratchFloats = 0;
@@ -86,17 +109,21 @@ export class WasmEngine implements SweepEngine {
     this.length = length;
     this.chunks = Math.ceil(length / chunk);
     this.#stateSize = stateSize;
-    this.#driveSize = recurrenceOf(cell).drive.size;
     const widths = laneWidths(jacobian, this.chunks);
-    const programs: Programs = cache.prepare(cell, (made) => ({
-      drive: made.drive(DRIVE_LANES),
-      step: made.step(1),
-      tangents: made.tangents(CERTIFICATE_COLUMNS),
-      sweeps: widths.map((lanes) => made.sweep(jacobian, lanes)),
-    }));
+    const programs: Programs = cache.prepare(cell, (set) => {
+      const made = choosePrograms(set, problem, memory.limit);
+      return {
+        source: made.source,
+        drive: made.drive(DRIVE_LANES),
+        step: made.step(1),
+        tangents: made.tangents(CERTIFICATE_COLUMNS),
+        sweeps: widths.map((lanes) => made.sweep(jacobian, lanes)),
+      };
+    });
+    this.#source = programs.source;
     this.#sweep = programs.sweeps[0]!;
     this.grain = widths.at(-1)!;
-    const work = stateSize * (stateSize + this.#driveSize) + 8 * stateSize;
+    const work = stateSize * (stateSize + this.#source.size) + 8 * stateSize;
     this.stepCost = jacobian === "dense" ? work * stateSize : work;
     this.#productStride = this.#sweep.productWidth * 4;
     this.#arrays = this.#allocate();
@@ -105,7 +132,7 @@ export class WasmEngine implements SweepEngine {
       exports,
       programs.drive,
       inputSize,
-      this.#driveSize,
+      this.#source.size,
     );
     this.#sweepJobs = programs.sweeps.map(({ program, restart, signs }) =>
       this.#makeJob(program, restart, signs),
@@ -114,12 +141,17 @@ export class WasmEngine implements SweepEngine {
     this.#describeChunks();
     this.#describeCertificate(programs.tangents);
     this.#setBoundaries();
+    this.#reserveUpdates();
   }
 
   #makeJob(program: CompiledProgram, restart: number, signs: SweepProgram["signs"]): LaneJob {
     return new LaneJob(this.#memory, this.#exports.runLanes, {
       program,
-      source: { leaf: "drive", width: this.#driveSize, stride: this.#driveSize * 4 },
+      source: {
+        leaf: this.#source.name,
+        width: this.#source.size,
+        stride: this.#source.size * 4,
+      },
       target: { width: this.#stateSize, stride: this.#stateSize * 4 },
       stateWidth: this.#stateSize,
       restart,
@@ -132,7 +164,7 @@ export class WasmEngine implements SweepEngine {
     const { length, chunks } = this;
     const D = this.#stateSize;
     const sizes = {
-      drive: length * this.#driveSize,
+      source: length * this.#source.size,
       states: length * D,
       boundaries: (chunks + 1) * D,
       products: this.#productStride > 0 ? chunks * this.#sweep.productWidth : D,
@@ -161,6 +193,35 @@ export class WasmEngine implements SweepEngine {
     this.#memory.words[(this.#arrays.chunks + Chunks.scratch) / 4] = this.#scratch;
   }
 
+  /** What the updates will need, now, so that a run that does not fit fails before it starts. */
+  #reserveUpdates(): void {
+    const { damping } = this.#problem;
+    if (damping && (damping.lambda > 0 || damping.trustRegion)) {
+      this.#reserveScratch(this.#dampedScratch());
+    }
+    if (damping?.trustRegion) this.#reserveSaved();
+  }
+
+  #reserveSaved(): void {
+    if (this.#saved > 0) return;
+    const count = (this.chunks + 1) * this.#stateSize;
+    this.#memory.require(count * 4, "a trust region");
+    this.#saved = this.#memory.allocateFloats(count);
+  }
+
+  /** Whether the Kalman update works with matrices: of the whole state, or of each unit. */
+  get #hasMatrices(): boolean {
+    return this.#problem.jacobian === "dense" || this.#sweep.units > 1;
+  }
+
+  /** Floats that a damped update needs. */
+  #dampedScratch(): number {
+    const D = this.#stateSize;
+    if (!this.#hasMatrices) return (2 * this.chunks + 4) * densePitch(D) + 16;
+    const unit = this.#problem.jacobian === "dense" ? D : this.#sweep.units;
+    return this.#exports.kalmanScratch(D, unit, this.chunks);
+  }
+
   #describeChunks(): void {
     const { chunks: at, states, boundaries, products, low, high } = this.#arrays;
     const D = this.#stateSize;
@@ -184,13 +245,14 @@ export class WasmEngine implements SweepEngine {
   }
 
   #describeCertificate({ code, carry, next, leaves }: CompiledProgram): void {
-    const { certify: at, states, drive, boundaries } = this.#arrays;
+    const { certify: at, states, source, boundaries } = this.#arrays;
+    const { name, size } = this.#source;
     const fields: [Certify, number][] = [
       [Certify.code, code],
       [Certify.states, states],
-      [Certify.drive, drive],
-      [Certify.driveWidth, this.#driveSize],
-      [Certify.driveRegister, this.#driveSize > 0 ? leaves.get("drive")! : 0],
+      [Certify.source, source],
+      [Certify.sourceWidth, size],
+      [Certify.sourceRegister, size > 0 ? leaves.get(name)! : 0],
       [Certify.stateRegister, carry],
       [Certify.tangentRegister, leaves.get("tangent")!],
       [Certify.nextRegister, next],
@@ -221,7 +283,7 @@ export class WasmEngine implements SweepEngine {
   }
 
   runChunks(from: number, to: number): void {
-    this.#computeDrive(Math.min(to * this.#problem.chunk, this.length));
+    this.#fillSource(Math.min(to * this.#problem.chunk, this.length));
     for (let k = from; k < to; ) {
       const left = to - k;
       const job = this.#jobFor(left);
@@ -239,12 +301,12 @@ export class WasmEngine implements SweepEngine {
   }
 
   #setChunk(job: LaneJob, lane: number, k: number): void {
-    const { drive, states, boundaries, products } = this.#arrays;
+    const { source, states, boundaries, products } = this.#arrays;
     const first = k * this.#problem.chunk;
     const steps = Math.min(this.#problem.chunk, this.length - first);
     job.setLane(
       lane,
-      drive + first * this.#driveSize * 4,
+      source + first * this.#source.size * 4,
       states + first * this.#stateSize * 4,
       steps,
       boundaries + k * this.#stateSize * 4,
@@ -254,10 +316,10 @@ export class WasmEngine implements SweepEngine {
     );
   }
 
-  #computeDrive(to: number): void {
+  #fillSource(to: number): void {
     const { inputs, reverse } = this.#problem;
-    if (this.#driveSize > 0 && to > this.#driven) {
-      const target = this.#arrays.drive + this.#driven * this.#driveSize * 4;
+    if (this.#source.size > 0 && to > this.#driven) {
+      const target = this.#arrays.source + this.#driven * this.#source.size * 4;
       this.#driveRunner.run(inputs, this.#driven, to, this.length, reverse, target);
     }
     this.#driven = Math.max(this.#driven, to);
@@ -303,30 +365,19 @@ export class WasmEngine implements SweepEngine {
   }
 
   #updateDamped(from: number, { lambda, estimate }: Damping): void {
-    const { jacobian } = this.#problem;
     const { chunks: at } = this.#arrays;
-    const D = this.#stateSize;
-    const dense = jacobian === "dense";
-    const matrices = dense || this.#sweep.units > 1;
-    const unit = dense ? D : this.#sweep.units;
-    this.#reserveScratch(
-      matrices
-        ? this.#exports.kalmanScratch(D, unit, this.chunks)
-        : (2 * this.chunks + 4) * densePitch(D) + 16,
-    );
+    this.#reserveScratch(this.#dampedScratch());
     this.#memory.floats[(at + Chunks.lambda) / 4] = lambda;
     this.#memory.words[(at + Chunks.smoother) / 4] = estimate === "smoother" ? 1 : 0;
-    if (matrices) this.#exports.kalmanMatrices(at, from, dense);
+    const dense = this.#problem.jacobian === "dense";
+    if (this.#hasMatrices) this.#exports.kalmanMatrices(at, from, dense);
     else this.#exports.kalmanDiagonal(at, from);
   }
 
   save(): void {
     const { boundaries } = this.#arrays;
     const count = (this.chunks + 1) * this.#stateSize;
-    if (this.#saved === 0) {
-      this.#memory.require(count * 4, "a trust region");
-      this.#saved = this.#memory.allocateFloats(count);
-    }
+    this.#reserveSaved();
     this.#memory.floats.copyWithin(this.#saved / 4, boundaries / 4, boundaries / 4 + count);
   }
 
@@ -390,11 +441,11 @@ export class WasmEngine implements SweepEngine {
 
   runSteps(from: number, to: number): void {
     if (from >= to) return;
-    this.#computeDrive(to);
-    const { drive, states, boundaries } = this.#arrays;
+    this.#fillSource(to);
+    const { source: sources, states, boundaries } = this.#arrays;
     const row = this.#stateSize * 4;
     const initial = from === 0 ? boundaries : states + (from - 1) * row;
-    const source = drive + from * this.#driveSize * 4;
+    const source = sources + from * this.#source.size * 4;
     this.#stepJob.setLane(0, source, states + from * row, to - from, initial, 0);
     this.#stepJob.run(1);
   }

@@ -23,6 +23,11 @@ export class KernelMemory {
     this.#top = base;
   }
 
+  /** Bytes that the memory may have. */
+  get limit(): number {
+    return this.#limit;
+  }
+
   /** Bytes in use, including what stays. */
   get used(): number {
     return this.#top;

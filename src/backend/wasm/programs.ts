@@ -4,9 +4,11 @@ import {
   type DiagonalProduct,
   diagonalProduct,
   probeSigns,
+  type Recurrence,
   recurrenceOf,
   SIGNS_PERIOD,
   stateTangent,
+  wholeRecurrenceOf,
 } from "../../cell/recurrence.ts";
 import type { JacobianKind } from "../../types.ts";
 import {
@@ -48,20 +50,28 @@ export function densePitch(stateSize: number): number {
 
 export class CellPrograms {
   readonly #memory: KernelMemory;
+  readonly #recurrence: Recurrence;
   readonly #cell: Cell;
-  readonly #packed: PackedMatrices = new Map();
+  readonly #packed: PackedMatrices;
   readonly #programs = new Map<string, CompiledProgram>();
   readonly #sweeps = new Map<string, SweepProgram>();
   #signs: Signs | null = null;
 
-  constructor(memory: KernelMemory, cell: Cell) {
+  constructor(memory: KernelMemory, recurrence: Recurrence, packed: PackedMatrices) {
     this.#memory = memory;
-    this.#cell = cell;
+    this.#recurrence = recurrence;
+    this.#cell = recurrence.cell;
+    this.#packed = packed;
   }
 
-  /** Takes x_t in the leaf "input" to the drive; null for a cell that reads no input. */
+  /** The leaf that a step reads beside the state. */
+  get source(): Leaf {
+    return asLeaf(this.#recurrence.source);
+  }
+
+  /** Takes x_t in the leaf "input" to the drive; null if nothing is split off. */
   drive(lanes: number): CompiledProgram | null {
-    const { drive } = recurrenceOf(this.#cell);
+    const { drive } = this.#recurrence;
     if (drive.size === 0) return null;
     const { graph } = this.#cell;
     // What the drive program "carries" is only its output: it reads nothing of the step before.
@@ -74,19 +84,19 @@ export class CellPrograms {
     });
   }
 
-  /** s_t from the leaves "state" and "drive". */
+  /** s_t from the leaves "state" and `source`. */
   step(lanes: number): CompiledProgram {
-    const { next } = recurrenceOf(this.#cell);
+    const { next } = this.#recurrence;
     return this.#compile(`step ${lanes}`, {
       carried: [{ leaf: asLeaf(this.#cell.state), next }],
-      inputs: [this.#driveLeaf()],
+      inputs: [this.source],
       lanes,
     });
   }
 
   /** The step with `columns` tangents, pushed through its exact Jacobian. */
   tangents(columns: number): CompiledProgram {
-    const recurrence = recurrenceOf(this.#cell);
+    const recurrence = this.#recurrence;
     const { graph, state, stateSize } = this.#cell;
     const tangent = asLeaf(graph.leaf("tangent", stateSize));
     return this.#compile(`tangents ${columns}`, {
@@ -94,7 +104,7 @@ export class CellPrograms {
         { leaf: asLeaf(state), next: recurrence.next },
         { leaf: tangent, next: stateTangent(recurrence, tangent) },
       ],
-      inputs: [this.#driveLeaf()],
+      inputs: [this.source],
       lanes: 1,
       columns: { leaf: "tangent", count: columns },
     });
@@ -137,11 +147,11 @@ export class CellPrograms {
   }
 
   #makeDiagonal(jacobian: "diagonal" | "block", lanes: number): SweepProgram {
-    const recurrence = recurrenceOf(this.#cell);
+    const recurrence = this.#recurrence;
     const { graph, state } = this.#cell;
     const product: DiagonalProduct = diagonalProduct(recurrence, jacobian);
     const productWidth = product.identity.length;
-    const inputs = [this.#driveLeaf()];
+    const inputs = [this.source];
     if (product.signs) inputs.push(asLeaf(product.signs));
     const program = this.#compile(`${jacobian} ${lanes}`, {
       carried: [
@@ -171,10 +181,6 @@ export class CellPrograms {
     return address;
   }
 
-  #driveLeaf(): Leaf {
-    return asLeaf(this.#cell.graph.leaf("drive", recurrenceOf(this.#cell).drive.size));
-  }
-
   #compile(key: string, source: ProgramSource): CompiledProgram {
     let program = this.#programs.get(key);
     if (!program) {
@@ -190,10 +196,16 @@ function asLeaf(vector: Cell["state"]): Leaf {
   return vector as Leaf;
 }
 
+/** A cell's programs, with the drive split off and with the drive in the step. */
+export interface ProgramSet {
+  readonly split: CellPrograms;
+  readonly whole: CellPrograms;
+}
+
 /** The programs of all cells that a backend has met lately. */
 export class ProgramCache {
   readonly #memory: KernelMemory;
-  #cells = new WeakMap<Cell, CellPrograms>();
+  #cells = new WeakMap<Cell, ProgramSet>();
 
   constructor(memory: KernelMemory) {
     this.#memory = memory;
@@ -203,18 +215,13 @@ export class ProgramCache {
    * The programs of `cell`. `compile` must ask for all that a run needs, before the run allocates
    * anything: what it compiles is kept when the run's memory is given back.
    */
-  prepare<Programs>(cell: Cell, compile: (programs: CellPrograms) => Programs): Programs {
+  prepare<Programs>(cell: Cell, compile: (programs: ProgramSet) => Programs): Programs {
     if (this.#memory.kept > KEEP_LIMIT) {
       this.#memory.forget();
       this.#cells = new WeakMap();
     }
-    let programs = this.#cells.get(cell);
-    if (!programs) {
-      programs = new CellPrograms(this.#memory, cell);
-      this.#cells.set(cell, programs);
-    }
     try {
-      return compile(programs);
+      return compile(this.#programs(cell));
     } catch (error) {
       // Half-made programs must not be found again.
       this.#cells.delete(cell);
@@ -222,5 +229,18 @@ export class ProgramCache {
     } finally {
       this.#memory.keep();
     }
+  }
+
+  #programs(cell: Cell): ProgramSet {
+    let programs = this.#cells.get(cell);
+    if (!programs) {
+      const packed: PackedMatrices = new Map();
+      programs = {
+        split: new CellPrograms(this.#memory, recurrenceOf(cell), packed),
+        whole: new CellPrograms(this.#memory, wholeRecurrenceOf(cell), packed),
+      };
+      this.#cells.set(cell, programs);
+    }
+    return programs;
   }
 }

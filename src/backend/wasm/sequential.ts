@@ -56,8 +56,8 @@ export async function runSequentially(
   const total = sequences.reduce((sum, { length }) => sum + length, 0);
   const together = Math.min(waiting.length, MOST_LANES);
   const { steps, drive } = cache.prepare(cell, (programs) => ({
-    steps: compileSteps(programs, together),
-    drive: programs.drive(DRIVE_LANES),
+    steps: compileSteps(programs.split, together),
+    drive: programs.split.drive(DRIVE_LANES),
   }));
 
   const driveRunner = new DriveRunner(memory, exports, drive, inputSize, driveSize);
