@@ -7,7 +7,15 @@ export { kalmanDiagonal } from "./kalman";
 export { kalmanMatrices, kalmanScratch } from "./kalman-dense";
 export { execute } from "./program";
 export { runLanes } from "./recurrence";
-export { guardProducts, measure, scanBlock, scanDense, scanDiagonal, setExact } from "./scan";
+export {
+  allFinite,
+  guardProducts,
+  measure,
+  scanBlock,
+  scanDense,
+  scanDiagonal,
+  setExact,
+} from "./scan";
 
 /** First byte that the host may use, a multiple of sixteen. */
 export function heapBase(): usize {

@@ -153,10 +153,17 @@ export function guardProducts(
   }
 }
 
-function allFinite(values: usize, count: i32): bool {
-  let sum: f32 = 0;
-  for (let i = 0; i < count; i++) sum += load<f32>(values + ((<usize>i) << 2)) * 0;
-  return sum == 0;
+/** Whether `count` floats are all finite. */
+export function allFinite(values: usize, count: i32): bool {
+  const zero = f32x4.splat(0);
+  let sum = zero;
+  for (; count >= 4; count -= 4, values += 16) {
+    // Zero for finite numbers, NaN for all others.
+    sum = f32x4.add(sum, f32x4.mul(v128.load(values), zero));
+  }
+  let rest: f32 = 0;
+  for (; count > 0; count--, values += 4) rest += load<f32>(values) * 0;
+  return i32x4.all_true(f32x4.eq(sum, zero)) && rest == 0;
 }
 
 function setIdentity(chunks: usize, p: usize, kind: ProductKind): void {

@@ -32,8 +32,8 @@ export interface Backend {
   readonly unitRoundoff: number;
   /** An array of the backend's precision. */
   allocate(length: number): FloatArray;
-  /** Evaluates every sequence one step after the other. */
-  sequential(problem: SequentialProblem, pacer: Pacer): Promise<void>;
+  /** Evaluates every sequence one step after the other; tells whether every state is finite. */
+  sequential(problem: SequentialProblem, pacer: Pacer): Promise<boolean>;
   /**
    * An engine for one sequence with at least one step; only one at a time, until it is released.
    *

@@ -81,8 +81,11 @@ export interface SweepEngine {
   certificate(): Certificate;
   /** Evaluates steps `from` … `to − 1` one after the other; `from` continues exact states. */
   runSteps(from: number, to: number): void;
-  /** Copies the states out, `[length, stateSize]` in the order of the inputs' rows. */
-  readStates(target: FloatArray): void;
+  /**
+   * Copies the states out, `[length, stateSize]` in the order of the inputs' rows; tells whether they
+   * are all finite.
+   */
+  readStates(target: FloatArray): boolean;
 }
 
 /**

@@ -1,5 +1,5 @@
 /** One evaluation on one backend, from a checked job to states and a report. */
-import type { Backend } from "../backend/backend.ts";
+import type { Backend, Sequence } from "../backend/backend.ts";
 import { ConvergenceError, NonFiniteError, type NonFiniteLocation } from "../errors.ts";
 import type { Evaluation, Fallback, FloatArray, MethodName, Report } from "../types.ts";
 import type { Job } from "../validate.ts";
@@ -37,13 +37,13 @@ export async function solve(
     ? await solveSequentially(backend, job, states, pacer)
     : await solveInParallel(backend, job, plan.method as ParallelMethod, states, pacer);
   const finished = performance.now();
-  const longest = sequences.reduce((most, { length }) => Math.max(most, length), 0);
+  const most = longest(sequences);
   const report: Report = {
     backend: backend.name,
     ...(backend.simd && { simd: backend.simd }),
     method: plan.method,
     jacobian: sequential ? null : job.jacobian,
-    chunk: sequential ? longest : Math.min(job.chunk, Math.max(longest, 1)),
+    chunk: sequential ? most : Math.min(job.chunk, Math.max(most, 1)),
     iterations: outcome.iterations,
     residual: outcome.residual,
     errorEstimate: outcome.errorEstimate,
@@ -59,6 +59,11 @@ export async function solve(
   return { states, finalStates: finalStates(backend, job, states), report };
 }
 
+/** T of the longest sequence. */
+function longest(sequences: readonly Sequence[]): number {
+  return sequences.reduce((most, { length }) => Math.max(most, length), 0);
+}
+
 async function solveSequentially(
   backend: Backend,
   job: Job,
@@ -67,13 +72,16 @@ async function solveSequentially(
 ): Promise<Outcome> {
   const { cell, inputs, sequences, reverse, initialStates, onProgress } = job;
   const problem = { cell, inputs, sequences, reverse, initialStates, states, onProgress };
+  let finite: boolean;
   try {
-    await backend.sequential(problem, pacer);
+    finite = await backend.sequential(problem, pacer);
   } finally {
     backend.release();
   }
-  const exact = exactCertificate({ unitRoundoff: backend.unitRoundoff, length: job.rows });
+  const { unitRoundoff } = backend;
+  const exact = exactCertificate({ unitRoundoff, length: longest(sequences) });
   const outcome = { ...exact, converged: true, iterations: 0 };
+  if (finite) return outcome;
   for (let sequence = 0; sequence < sequences.length; sequence++) {
     const location = firstNonFinite(job, states, sequence);
     if (!location) continue;
@@ -170,10 +178,10 @@ async function solveOne(
       outcome = { ...outcome, ...exactCertificate(engine), converged: true };
     }
   }
-  engine.readStates(target);
+  if (engine.readStates(target)) return outcome;
   const location = firstNonFinite(job, states, sequence);
   if (location && onFailure !== "return") throw nonFiniteError(job, location);
-  return location ? { ...outcome, converged: false, residual: Infinity } : outcome;
+  return { ...outcome, converged: false, residual: Infinity, errorEstimate: Infinity };
 }
 
 /** The first state, in the direction of time, that is not finite. */
@@ -181,7 +189,6 @@ function firstNonFinite(job: Job, states: FloatArray, sequence: number): NonFini
   const { stateSize } = job.cell;
   const { offset, length } = job.sequences[sequence]!;
   const rows = states.subarray(offset * stateSize, (offset + length) * stateSize);
-  if (allFinite(rows)) return null;
   for (let t = 0; t < length; t++) {
     const step = job.reverse ? length - 1 - t : t;
     for (let unit = 0; unit < stateSize; unit++) {
@@ -189,13 +196,6 @@ function firstNonFinite(job: Job, states: FloatArray, sequence: number): NonFini
     }
   }
   return null;
-}
-
-function allFinite(values: FloatArray): boolean {
-  // x · 0 is NaN for every x that is not finite, and NaN sticks to the sum.
-  let sum = 0;
-  for (let i = 0; i < values.length; i++) sum += values[i]! * 0;
-  return sum === 0;
 }
 
 function nonFiniteError(job: Job, location: NonFiniteLocation): NonFiniteError {

@@ -19,7 +19,7 @@ class ReferenceBackend implements Backend {
     return new Float64Array(length);
   }
 
-  async sequential(problem: SequentialProblem, pacer: Pacer): Promise<void> {
+  async sequential(problem: SequentialProblem, pacer: Pacer): Promise<boolean> {
     const { cell, inputs, sequences, reverse, initialStates, states, onProgress } = problem;
     const { inputSize, stateSize } = cell;
     const programs = this.#programsOf(cell);
@@ -39,6 +39,7 @@ class ReferenceBackend implements Backend {
         onProgress?.(done, total);
       });
     }
+    return states.every((value: number) => Number.isFinite(value));
   }
 
   engine(problem: EngineProblem): SweepEngine {

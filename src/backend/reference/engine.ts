@@ -210,9 +210,10 @@ export class ReferenceEngine implements SweepEngine {
     }
   }
 
-  readStates(target: FloatArray): void {
+  readStates(target: FloatArray): boolean {
     for (const [t, state] of this.#states.entries()) {
       target.set(state, this.#row(t) * state.length);
     }
+    return target.every((value: number) => Number.isFinite(value));
   }
 }

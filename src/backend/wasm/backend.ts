@@ -41,7 +41,7 @@ class WasmBackend implements Backend {
     return new Float32Array(length);
   }
 
-  sequential(problem: SequentialProblem, pacer: Pacer): Promise<void> {
+  sequential(problem: SequentialProblem, pacer: Pacer): Promise<boolean> {
     const { kernels, memory, cache } = this.#alive();
     return runSequentially(memory, kernels.exports, cache, problem, pacer);
   }

@@ -450,8 +450,10 @@ export class WasmEngine implements SweepEngine {
     this.#stepJob.run(1);
   }
 
-  readStates(target: FloatArray): void {
-    const states = this.#memory.view(this.#arrays.states, this.length * this.#stateSize);
-    copyRows(states, target, this.#stateSize, this.#problem.reverse);
+  readStates(target: FloatArray): boolean {
+    const { states } = this.#arrays;
+    const count = this.length * this.#stateSize;
+    copyRows(this.#memory.view(states, count), target, this.#stateSize, this.#problem.reverse);
+    return this.#exports.allFinite(states, count) !== 0;
   }
 }

@@ -12,6 +12,8 @@ export type WasmSource = string | URL | ArrayBuffer | ArrayBufferView | WebAssem
 export interface KernelExports {
   readonly memory: WebAssembly.Memory;
   heapBase(): number;
+  /** 1 if `count` floats are all finite, else 0. */
+  allFinite(values: number, count: number): number;
   execute(code: number): void;
   runLanes(job: number): void;
   measure(chunks: number, from: number): void;

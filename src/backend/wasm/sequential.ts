@@ -46,7 +46,7 @@ export async function runSequentially(
   cache: ProgramCache,
   problem: SequentialProblem,
   pacer: Pacer,
-): Promise<void> {
+): Promise<boolean> {
   const { cell, inputs, sequences, reverse, initialStates, states, onProgress } = problem;
   const { inputSize, stateSize } = cell;
   const driveSize = recurrenceOf(cell).drive.size;
@@ -86,6 +86,7 @@ export async function runSequentially(
   };
   let runners = places.map(start);
   let done = 0;
+  let finite = true;
   while (runners.length > 0) {
     const job = jobs.get(lanesFor(runners.length))!;
     runners.forEach((runner, lane) => {
@@ -106,6 +107,7 @@ export async function runSequentially(
         (offset + first + count) * stateSize,
       );
       copyRows(memory.view(runner.window, count * stateSize), target, stateSize, reverse);
+      finite &&= exports.allFinite(runner.window, count * stateSize) !== 0;
       runner.done += count;
       done += count;
     }
@@ -116,6 +118,7 @@ export async function runSequentially(
     onProgress?.(done, total);
     await pacer.pause();
   }
+  return finite;
 }
 
 /** Copies rows of `width` numbers, the last one first if `reverse`. */
