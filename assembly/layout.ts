@@ -30,6 +30,9 @@ export const enum Job {
   /** The state is the first `stateWidth` floats of what is carried; the rest starts from here. */
   stateWidth = 64,
   restart = 68,
+  /** Code of the first step, where it differs. */
+  firstCode = 72,
+  size = 76,
 }
 
 /** A lane of such a run; the addresses move on as it runs. */

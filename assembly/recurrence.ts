@@ -21,6 +21,10 @@ function address(job: usize, offset: usize): usize {
 
 /** target[i · pitch] = source[i] for i < count: one lane of a register, from memory. */
 function spread(source: usize, count: i32, target: usize, pitch: usize): void {
+  if (pitch == 4) {
+    copy(source, count, target);
+    return;
+  }
   for (let i = 0; i < count; i++) {
     store<f32>(target, load<f32>(source));
     source += 4;
@@ -30,6 +34,10 @@ function spread(source: usize, count: i32, target: usize, pitch: usize): void {
 
 /** target[i] = source[i · pitch] for i < count: one lane of a register, to memory. */
 function collect(source: usize, count: i32, target: usize, pitch: usize): void {
+  if (pitch == 4) {
+    copy(source, count, target);
+    return;
+  }
   for (let i = 0; i < count; i++) {
     store<f32>(target, load<f32>(source));
     source += pitch;
@@ -209,6 +217,7 @@ function advance(job: usize, table: usize, lanes: i32, step: i32): void {
 /** Runs every lane to its end; lanes that end early idle. */
 export function runLanes(job: usize): void {
   const code = address(job, Job.code);
+  const firstCode = address(job, Job.firstCode);
   const lanes = field(job, Job.lanes);
   const table = address(job, Job.table);
   const steps = field(job, Job.steps);
@@ -223,7 +232,7 @@ export function runLanes(job: usize): void {
   for (let step = 0; step < steps; step++) {
     gather(table, lanes, sourceWidth, sourceRegister);
     if (hasSigns) gatherSigns(job, table, lanes);
-    execute(code);
+    execute(step == 0 ? firstCode : code);
     if (targetWidth > 0) scatter(table, lanes, step, targetWidth, nextRegister);
     advance(job, table, lanes, step);
     copy(nextRegister, carryCount, carryRegister);

@@ -124,7 +124,7 @@ export class WasmEngine implements SweepEngine {
     this.#sweep = programs.sweeps[0]!;
     this.grain = widths.at(-1)!;
     const work = stateSize * (stateSize + this.#source.size) + 8 * stateSize;
-    this.stepCost = jacobian === "dense" ? work * stateSize : work;
+    this.stepCost = jacobian === "dense" && chunk > 1 ? work * stateSize : work;
     this.#productStride = this.#sweep.productWidth * 4;
     this.#arrays = this.#allocate();
     this.#driveRunner = new DriveRunner(
@@ -134,24 +134,21 @@ export class WasmEngine implements SweepEngine {
       inputSize,
       this.#source.size,
     );
-    this.#sweepJobs = programs.sweeps.map(({ program, restart, signs }) =>
-      this.#makeJob(program, restart, signs),
-    );
-    this.#stepJob = this.#makeJob(programs.step, 0, null);
+    this.#sweepJobs = programs.sweeps.map((sweep) => this.#makeJob(sweep));
+    this.#stepJob = this.#makeJob({ program: programs.step });
     this.#describeChunks();
     this.#describeCertificate(programs.tangents);
     this.#setBoundaries();
     this.#reserveUpdates();
   }
 
-  #makeJob(program: CompiledProgram, restart: number, signs: SweepProgram["signs"]): LaneJob {
+  #makeJob(sweep: Pick<SweepProgram, "program"> & Partial<SweepProgram>): LaneJob {
+    const { program, firstStep, restart, signs } = sweep;
+    const { name: leaf, size: width } = this.#source;
     return new LaneJob(this.#memory, this.#exports.runLanes, {
       program,
-      source: {
-        leaf: this.#source.name,
-        width: this.#source.size,
-        stride: this.#source.size * 4,
-      },
+      firstStep,
+      source: { leaf, width, stride: width * 4 },
       target: { width: this.#stateSize, stride: this.#stateSize * 4 },
       stateWidth: this.#stateSize,
       restart,

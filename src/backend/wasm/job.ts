@@ -4,10 +4,10 @@ import type { CompiledProgram } from "./lower.ts";
 import type { KernelMemory } from "./memory.ts";
 import type { Signs } from "./programs.ts";
 
-const JOB_SIZE = Job.restart + 4;
-
 export interface JobOptions {
   readonly program: CompiledProgram;
+  /** What does the first step instead, with the same registers. */
+  readonly firstStep?: CompiledProgram;
   /** The leaf that is read from outside at every step; none if its width is 0. */
   readonly source: { readonly leaf: string; readonly width: number; readonly stride: number };
   /** Floats of `next` that are stored after every step, and bytes from row to row. */
@@ -29,14 +29,16 @@ export class LaneJob {
   #steps = 0;
 
   constructor(memory: KernelMemory, run: (job: number) => void, options: JobOptions) {
-    const { program, source, target, stateWidth, restart = 0, signs } = options;
+    const { program, firstStep = program, source, target, stateWidth } = options;
+    const { restart = 0, signs } = options;
     this.#memory = memory;
     this.#run = run;
     this.lanes = program.lanes;
-    this.#address = memory.allocate(JOB_SIZE);
+    this.#address = memory.allocate(Job.size);
     this.#table = memory.allocate(program.lanes * Lane.size);
     const fields: [Job, number][] = [
       [Job.code, program.code],
+      [Job.firstCode, firstStep.code],
       [Job.lanes, program.lanes],
       [Job.table, this.#table],
       [Job.sourceWidth, source.width],

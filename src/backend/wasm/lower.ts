@@ -8,7 +8,13 @@ import { interpreter } from "../../cell/interpret.ts";
 import { block, type Matrix, matrixValues, type Tensors } from "../../cell/weight.ts";
 import type { KernelMemory } from "./memory.ts";
 import { packedLength, packMatrix } from "./pack.ts";
-import { type Operation, type Place, type Selection, selectOperations } from "./select.ts";
+import {
+  type Columns,
+  type Operation,
+  type Place,
+  type Selection,
+  selectOperations,
+} from "./select.ts";
 
 export type Leaf = Vector & { readonly kind: "leaf" };
 
@@ -19,8 +25,10 @@ export interface ProgramSource {
   readonly inputs: readonly Leaf[];
   /** 1, or a multiple of four. */
   readonly lanes: number;
-  /** The carried leaf that has columns, and how many, a multiple of four; then `lanes` is 1. */
-  readonly columns?: { readonly leaf: string; readonly count: number };
+  /** The carried leaf that has columns; then `lanes` is 1. */
+  readonly columns?: Columns;
+  /** A program with the same leaves whose registers this one shares. */
+  readonly registers?: CompiledProgram;
 }
 
 /** A program in the kernels' memory; all addresses in bytes. */
@@ -58,16 +66,16 @@ export function compileProgram(
   weights: Tensors,
   packed: PackedMatrices,
 ): CompiledProgram {
-  const { carried, inputs, lanes, columns } = source;
+  const { carried, inputs, lanes, columns, registers } = source;
   const selection = selectOperations(
     carried.map(({ next }) => next),
-    columns?.leaf,
+    columns,
   );
   const layout = new Layout(memory, weights, selection, lanes, columns?.count ?? lanes);
   const leafWidth = (leaf: Leaf) => (leaf.name === columns?.leaf ? columns.count : lanes);
   const floats = carried.reduce((sum, { leaf }) => sum + leaf.size * leafWidth(leaf), 0);
-  const carry = memory.allocateFloats(floats);
-  const next = memory.allocateFloats(floats);
+  const carry = registers?.carry ?? memory.allocateFloats(floats);
+  const next = registers?.next ?? memory.allocateFloats(floats);
   const leaves = new Map<string, number>();
   let offset = 0;
   for (const { leaf } of carried) {
@@ -77,7 +85,8 @@ export function compileProgram(
     offset += leaf.size * leafWidth(leaf) * 4;
   }
   for (const leaf of inputs) {
-    const address = memory.allocateFloats(leaf.size * lanes);
+    const shared = registers?.leaves.get(leaf.name);
+    const address = shared ?? memory.allocateFloats(leaf.size * lanes);
     leaves.set(leaf.name, address);
     layout.setLeaf(leaf, address);
   }
@@ -169,6 +178,7 @@ class Layout {
 
   #address(node: Vector, width: number): number {
     if (this.#selection.isStatic(node)) return this.#constant(node, width);
+    if (this.#selection.isImage(node)) return this.#image(node as Vector & { kind: "linear" });
     if (node.kind === "slice") {
       return this.#address(node.args[0]!, width) + node.start * width * 4;
     }
@@ -187,6 +197,26 @@ class Layout {
       address = this.#memory.allocateFloats(node.size * width);
       const target = this.#memory.view(address, node.size * width);
       for (let i = 0; i < node.size; i++) target.fill(values![i]!, i * width, (i + 1) * width);
+      this.#constants.set(key, address);
+    }
+    return address;
+  }
+
+  /** matrix · (rows of the identity), `[rows, columns]`: the matrix, in the columns of those rows. */
+  #image(node: Vector & { kind: "linear" }): number {
+    const key = `image ${node.id}`;
+    let address = this.#constants.get(key);
+    if (address === undefined) {
+      const { matrix } = node;
+      const seed = node.args[0]!;
+      const first = seed.kind === "slice" ? seed.start : 0;
+      const values = matrixValues(matrix, this.#weights);
+      address = this.#memory.allocateFloats(matrix.rows * this.#columns);
+      const target = this.#memory.view(address, matrix.rows * this.#columns).fill(0);
+      for (let row = 0; row < matrix.rows; row++) {
+        const from = row * matrix.columns;
+        target.set(values.subarray(from, from + matrix.columns), row * this.#columns + first);
+      }
       this.#constants.set(key, address);
     }
     return address;

@@ -19,6 +19,7 @@ import {
   type ProgramSource,
 } from "./lower.ts";
 import type { KernelMemory } from "./memory.ts";
+import type { Columns } from "./select.ts";
 
 /** Programs and weights beyond this many bytes are dropped before the next run. */
 const KEEP_LIMIT = 64e6;
@@ -34,6 +35,8 @@ export interface Signs {
 /** What a sweep with a given Jacobian carries along, and how it starts. */
 export interface SweepProgram {
   readonly program: CompiledProgram;
+  /** Does a chunk's first step, with the same registers, from an identity P: no matrix products. */
+  readonly firstStep: CompiledProgram;
   /** Floats of a P_k as the program makes it; 0 for none and identity. */
   readonly productWidth: number;
   /** k, the size of a unit's block. */
@@ -96,18 +99,25 @@ export class CellPrograms {
 
   /** The step with `columns` tangents, pushed through its exact Jacobian. */
   tangents(columns: number): CompiledProgram {
+    return this.#compile(
+      `tangents ${columns}`,
+      this.#tangentSource({ leaf: "tangent", count: columns }),
+    );
+  }
+
+  #tangentSource(columns: Columns): ProgramSource {
     const recurrence = this.#recurrence;
     const { graph, state, stateSize } = this.#cell;
     const tangent = asLeaf(graph.leaf("tangent", stateSize));
-    return this.#compile(`tangents ${columns}`, {
+    return {
       carried: [
         { leaf: asLeaf(state), next: recurrence.next },
         { leaf: tangent, next: stateTangent(recurrence, tangent) },
       ],
       inputs: [this.source],
       lanes: 1,
-      columns: { leaf: "tangent", count: columns },
-    });
+      columns,
+    };
   }
 
   /** The step together with the running product of Jacobians. */
@@ -126,7 +136,7 @@ export class CellPrograms {
       case "none":
       case "identity": {
         const program = this.step(lanes);
-        return { program, productWidth: 0, units: 1, restart: 0, signs: null };
+        return { program, firstStep: program, productWidth: 0, units: 1, restart: 0, signs: null };
       }
       case "dense":
         return this.#makeDense();
@@ -140,10 +150,15 @@ export class CellPrograms {
     const { stateSize } = this.#cell;
     const pitch = densePitch(stateSize);
     const program = this.tangents(pitch);
+    const columns = { leaf: "tangent", count: pitch, identity: true };
+    const firstStep = this.#compile(`first tangents ${pitch}`, {
+      ...this.#tangentSource(columns),
+      registers: program,
+    });
     const identity = new Float64Array(stateSize * pitch);
     for (let i = 0; i < stateSize; i++) identity[i * (pitch + 1)] = 1;
     const restart = this.#store(identity);
-    return { program, productWidth: identity.length, units: 1, restart, signs: null };
+    return { program, firstStep, productWidth: identity.length, units: 1, restart, signs: null };
   }
 
   #makeDiagonal(jacobian: "diagonal" | "block", lanes: number): SweepProgram {
@@ -163,7 +178,8 @@ export class CellPrograms {
     });
     const restart = this.#store(product.identity);
     const signs = product.signs ? this.#storeSigns() : null;
-    return { program, productWidth, units: product.units, restart, signs };
+    const { units } = product;
+    return { program, firstStep: program, productWidth, units, restart, signs };
   }
 
   #storeSigns(): Signs {

@@ -56,6 +56,8 @@ export interface Selection {
   readonly isStatic: (node: Vector) => boolean;
   /** Whether a node has one column per tangent instead of one value per lane. */
   readonly isColumned: (node: Vector) => boolean;
+  /** Whether a node is a weight times (a part of) tangents that are the identity: a weight again. */
+  readonly isImage: (node: Vector) => boolean;
   /** In an order in which they can run, and in which neighbours are alike. */
   readonly operations: readonly Operation[];
   /** Vectors that are computed as a part of something larger. */
@@ -64,18 +66,28 @@ export interface Selection {
   readonly wholes: readonly Vector[];
 }
 
-/** @param columnLeaf the leaf with one column per tangent, if any; nothing but linear in it. */
+/** The leaf that has one column per tangent; nothing in a program but linear in it. */
+export interface Columns {
+  readonly leaf: string;
+  /** A multiple of four. */
+  readonly count: number;
+  /** Whether the tangents are the identity, so that no matrix need be multiplied with them. */
+  readonly identity?: boolean;
+}
+
 export function selectOperations(
   outputs: readonly Vector[],
-  columnLeaf: string | undefined,
+  columns: Columns | undefined,
 ): Selection {
   const order = topologicalOrder(outputs);
   const dynamic = dependents(order, () => true);
-  const columned = dependents(order, (leaf) => leaf === columnLeaf);
+  const columned = dependents(order, (leaf) => leaf === columns?.leaf);
   const isStatic = (node: Vector) => !dynamic.has(node);
   const isColumned = (node: Vector) => columned.has(node);
+  const isImage = (node: Vector) =>
+    columns?.identity === true && node.kind === "linear" && isPartOf(node.args[0]!, columns.leaf);
   const uses = countUses(order, outputs);
-  const fusible = (node: Vector) => dynamic.has(node) && uses.get(node) === 1;
+  const fusible = (node: Vector) => dynamic.has(node) && uses.get(node) === 1 && !isImage(node);
 
   const computed = new Map<Vector, Operation>();
   const concats: Vector[] = [];
@@ -83,7 +95,7 @@ export function selectOperations(
   const seen = new Set<Vector>();
   while (needed.length > 0) {
     const node = needed.pop()!;
-    if (seen.has(node) || isStatic(node)) continue;
+    if (seen.has(node) || isStatic(node) || isImage(node)) continue;
     seen.add(node);
     if (node.kind === "concat") concats.push(node);
     if (node.kind === "pointwise" || node.kind === "linear") {
@@ -98,7 +110,13 @@ export function selectOperations(
   for (const [whole, output] of outputs.entries()) placement.place(output, { whole, offset: 0 });
   const wholes = concats.filter((node) => placement.addWhole(node));
   const { homes, copies } = placement;
-  return { isStatic, isColumned, operations: schedule(computed, copies), homes, wholes };
+  const operations = schedule(computed, copies);
+  return { isStatic, isColumned, isImage, operations, homes, wholes };
+}
+
+function isPartOf(node: Vector, leaf: string): boolean {
+  const origin = node.kind === "slice" ? node.args[0]! : node;
+  return origin.kind === "leaf" && origin.name === leaf;
 }
 
 /** Decides which vectors are computed right where a concatenation wants them. */
