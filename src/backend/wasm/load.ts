@@ -2,6 +2,7 @@
  * Loads the kernels: inlined by default, or from a URL, bytes or a compiled module; the relaxed-SIMD
  * build where the engine takes it and results may vary by CPU.
  */
+import { show } from "../../validate.ts";
 import plainKernel from "./generated/kernel.ts";
 import relaxedKernel from "./generated/kernel-relaxed.ts";
 
@@ -54,32 +55,68 @@ export function hasRelaxedSimd(): boolean {
 async function compileSource(source: WasmSource): Promise<WebAssembly.Module> {
   if (source instanceof WebAssembly.Module) return source;
   if (typeof source === "string" || source instanceof URL) {
-    const response = await fetch(source);
-    if (!response.ok) {
-      throw new Error(`wasm: expected kernels at ${source}, got HTTP status ${response.status}`);
-    }
-    return compileBytes(await response.arrayBuffer(), String(source));
+    return compileBytes(await fetchBytes(source), String(source));
   }
   if (source instanceof ArrayBuffer || ArrayBuffer.isView(source)) {
-    return compileBytes(source as BufferSource, "the given bytes");
+    return compileBytes(viewOf(source), "the given bytes");
   }
-  throw new TypeError(
-    `wasm: expected a URL, bytes or a WebAssembly.Module, got ${typeof source === "object" ? "an object" : String(source)}`,
-  );
+  throw new TypeError(`wasm: expected a URL, bytes or a WebAssembly.Module, got ${show(source)}`);
 }
 
-async function compileBytes(bytes: BufferSource, where: string): Promise<WebAssembly.Module> {
-  const view = ArrayBuffer.isView(bytes)
-    ? new Uint8Array(bytes.buffer, bytes.byteOffset, bytes.byteLength)
-    : new Uint8Array(bytes);
-  if (view[0] !== 0 || view[1] !== 0x61 || view[2] !== 0x73 || view[3] !== 0x6d) {
-    // A server's error page is the usual reason.
-    const start = Array.from(view.subarray(0, 4), (byte) => byte.toString(16).padStart(2, "0"));
+/** A failure is no TypeError, as fetch's own are, but an Error that names the source. */
+async function fetchBytes(source: string | URL): Promise<Uint8Array<ArrayBuffer>> {
+  let response: Response;
+  try {
+    response = await fetch(source);
+  } catch (cause) {
+    throw new Error(`wasm: cannot fetch ${source}: ${describe(cause)}`, { cause });
+  }
+  if (!response.ok) {
+    throw new Error(`wasm: expected kernels at ${source}, got HTTP status ${response.status}`);
+  }
+  return new Uint8Array(await response.arrayBuffer());
+}
+
+function viewOf(source: ArrayBuffer | ArrayBufferView): Uint8Array<ArrayBuffer> {
+  const [buffer, offset] = ArrayBuffer.isView(source)
+    ? [source.buffer, source.byteOffset]
+    : [source, 0];
+  try {
+    return new Uint8Array(buffer as ArrayBuffer, offset, source.byteLength);
+  } catch (cause) {
+    throw new TypeError("wasm: expected bytes, got an array whose buffer is detached", { cause });
+  }
+}
+
+function compileBytes(bytes: Uint8Array<ArrayBuffer>, where: string): Promise<WebAssembly.Module> {
+  if (!magic.every((byte, i) => bytes[i] === byte)) {
+    // A server's error page is the usual reason, and shows in its first bytes.
+    const start = bytes.subarray(0, 16);
+    const text = Array.from(start, (byte) =>
+      byte >= 0x20 && byte < 0x7f ? String.fromCharCode(byte) : ".",
+    ).join("");
     throw new Error(
-      `wasm: expected kernels in ${where} to begin with 00 61 73 6d, got ${start.join(" ") || "nothing"}`,
+      `wasm: expected kernels in ${where} to begin with ${hexadecimal(magic)},` +
+        (start.length > 0
+          ? ` got ${hexadecimal(start.subarray(0, 4))} ("${text}")`
+          : " got nothing"),
     );
   }
   return WebAssembly.compile(bytes);
+}
+
+/** How a WebAssembly module begins: "\0asm". */
+const magic = Uint8Array.of(0x00, 0x61, 0x73, 0x6d);
+
+function hexadecimal(bytes: Uint8Array): string {
+  return Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join(" ");
+}
+
+/** What went wrong, with the reason behind "fetch failed". */
+function describe(error: unknown): string {
+  if (!(error instanceof Error)) return String(error);
+  const { cause } = error;
+  return cause instanceof Error ? `${error.message} (${cause.message})` : error.message;
 }
 
 const compiled = new Map<"plain" | "relaxed", Promise<WebAssembly.Module>>();
@@ -95,14 +132,27 @@ function compileInlined(simd: "plain" | "relaxed"): Promise<WebAssembly.Module> 
   return module;
 }
 
-/** A given module tells by its export's name which build it is. */
+async function instantiate(module: WebAssembly.Module): Promise<WebAssembly.Exports> {
+  // Another module is told by its exports, before any of its code runs.
+  if (!WebAssembly.Module.exports(module).some(({ name }) => name === "usesRelaxedSimd")) {
+    throw new Error("wasm: expected Antler's kernels, got another module");
+  }
+  try {
+    return (await WebAssembly.instantiate(module, {})).exports;
+  } catch (cause) {
+    throw new Error(`wasm: cannot instantiate the kernels: ${describe(cause)}`, { cause });
+  }
+}
+
+/** A given module tells which build it is. */
 function simdOf(exports: WebAssembly.Exports): "plain" | "relaxed" {
   return (exports.usesRelaxedSimd as () => number)() === 1 ? "relaxed" : "plain";
 }
 
 /**
- * @throws TypeError for a source of the wrong type; Error when there is no WebAssembly, or what the
- * source holds are not these kernels.
+ * @throws TypeError for a source of the wrong type, RangeError for relaxed-SIMD kernels where results
+ * must be reproducible; Error when there is no WebAssembly, when the source cannot be had, or when it
+ * does not hold these kernels.
  */
 export async function loadKernels(
   source: WasmSource | undefined,
@@ -113,9 +163,10 @@ export async function loadKernels(
     source === undefined
       ? await compileInlined(!reproducible && hasRelaxedSimd() ? "relaxed" : "plain")
       : await compileSource(source);
-  const { exports } = await WebAssembly.instantiate(module, {});
-  if (typeof exports.usesRelaxedSimd !== "function") {
-    throw new Error("wasm: expected Antler's kernels, got another module");
+  const exports = await instantiate(module);
+  const simd = simdOf(exports);
+  if (reproducible && simd === "relaxed") {
+    throw new RangeError("wasm: expected kernels whose results are reproducible, got relaxed SIMD");
   }
-  return { exports: exports as unknown as KernelExports, simd: simdOf(exports) };
+  return { exports: exports as unknown as KernelExports, simd };
 }

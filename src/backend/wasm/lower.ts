@@ -240,7 +240,7 @@ function merge(first: Instruction, second: Instruction): Instruction | null {
   const { count, width } = first;
   const bytes = count * (width || 1) * 4;
   const follows = (a: number, b: number, by: number) => (a === 0 ? b === 0 : a + by === b);
-  if (first.target + bytes !== second.target) return null;
+  if (first.target + bytes !== second.target || readsTarget(second, first, bytes)) return null;
   const merged = { ...first, count: count + second.count };
   if (first.matrix && second.matrix) {
     const matrix = stackMatrices(first.matrix, second.matrix);
@@ -253,6 +253,17 @@ function merge(first: Instruction, second: Instruction): Instruction | null {
     follows(first.b, second.b, bytes) &&
     follows(first.c, second.c, bytes);
   return operandsFollow ? merged : null;
+}
+
+/**
+ * Whether `second` reads any of the `bytes` that `first` writes: one instruction for both would read
+ * them before they are there.
+ */
+function readsTarget(second: Instruction, first: Instruction, bytes: number): boolean {
+  const { a, b, c, count, width } = second;
+  const length = count * (width || 1) * 4;
+  const isInTarget = (at: number) => at < first.target + bytes && at + length > first.target;
+  return [a, b, c].some((at) => at !== 0 && isInTarget(at));
 }
 
 /** The matrix of which `upper` and `lower` are neighbouring rows, if there is one. */
