@@ -22,7 +22,12 @@ export interface SweepOptions {
   /** Told every iterate, sweep 0 being the guess; the states `[length, stateSize]` are reused. */
   readonly onIterate?: (sweep: number, states: FloatArray) => void;
   /** Told of every tolerance, with the states that the library would return for it. */
-  readonly onResult?: (tolerance: number, result: IterateResult, states: FloatArray) => void;
+  readonly onResult?: (tolerance: number, result: SweepResult, states: FloatArray) => void;
+}
+
+export interface SweepResult extends IterateResult {
+  /** Of all sweeps and certificates so far, without what `onIterate` took. */
+  readonly milliseconds: number;
 }
 
 /**
@@ -44,12 +49,14 @@ export async function runSweeps(
   const states = backend.allocate(length * cell.stateSize);
   const problem = { cell, inputs, length, reverse, initialState, initialGuess: null };
   try {
-    const engine = backend.engine({ ...problem, chunk, jacobian });
+    const engine = backend.engine({ ...problem, chunk, jacobian, damping });
     let done = 0;
+    let milliseconds = 0;
     for (const [index, tolerance] of options.tolerances.entries()) {
       // A result has its seams joined.
       if (index > 0) engine.splitSeams();
       const before = done;
+      milliseconds -= performance.now();
       const result = await iterate(
         engine,
         {
@@ -61,20 +68,38 @@ export async function runSweeps(
           certifyFailure: true,
           onIteration: ({ iteration }) => {
             if (!options.onIterate) return;
+            milliseconds += performance.now();
             engine.joinSeams();
             engine.readStates(states);
             engine.splitSeams();
             options.onIterate(before + iteration, states);
+            milliseconds -= performance.now();
           },
         },
         new Pacer(undefined),
       );
+      milliseconds += performance.now();
       done += result.iterations;
       engine.readStates(states);
-      options.onResult?.(tolerance, { ...result, iterations: done }, states);
+      options.onResult?.(tolerance, { ...result, iterations: done, milliseconds }, states);
       if (!result.converged) return;
     }
   } finally {
     backend.release();
   }
 }
+
+/** Sweeps until the certificate held, or in words why it did not. */
+export function describeSweeps(
+  { sweeps, reason }: { readonly sweeps: number; readonly reason: string },
+  maxIterations: number,
+): string {
+  if (reason === "") return `${sweeps}`;
+  return sweeps < maxIterations ? `stuck at ${sweeps}` : `> ${maxIterations}`;
+}
+
+/** What `describeSweeps` means by it. */
+export const GAVE_UP_NOTES: readonly string[] = [
+  '"> N": gave up after N sweeps. "stuck at N": after N sweeps only rounding errors were left of the',
+  "defects, and the estimate of the error was above its bound.",
+];

@@ -93,3 +93,26 @@ export async function sequentialStates(backend: Backend, workload: Omit<Workload
   }
   return states;
 }
+
+const workloadNames = ["ar-gru", "nanopore", "silero"] as const;
+
+/**
+ * The workloads by the names of `workloadNames`: the AR-GRU at its 10,000 steps or fewer, the others
+ * at `steps` or what there is.
+ *
+ * @throws RangeError for any other name.
+ */
+export async function chosenWorkloads(
+  names: readonly string[],
+  { steps, seed }: { readonly steps: number; readonly seed: number },
+): Promise<Workload[]> {
+  const unknown = names.find((name) => !(workloadNames as readonly string[]).includes(name));
+  if (unknown !== undefined) {
+    throw new RangeError(`models: expected some of ${workloadNames.join(", ")}, got ${unknown}`);
+  }
+  const workloads: Workload[] = [];
+  if (names.includes("ar-gru")) workloads.push(await autoregressiveWorkload(10_000, seed));
+  if (names.includes("nanopore")) workloads.push(...(await nanoporeWorkloads(steps)));
+  if (names.includes("silero")) workloads.push(await sileroWorkload(steps));
+  return workloads;
+}
