@@ -8,6 +8,7 @@ export default defineConfig({
   test: {
     include: ["tests/**/*.test.ts"],
     environment: "node",
+    setupFiles: ["tests/support/setup.ts"],
     pool: "forks",
     maxWorkers: 2,
     testTimeout: 120_000,

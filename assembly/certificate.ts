@@ -13,11 +13,15 @@ function word(job: usize, offset: usize): usize {
   return <usize>load<u32>(job + offset);
 }
 
-/** Lanes 1 … 3 are ± `size` at random, lane 0 is zero. */
+/** Lanes 1 … 3 are ± `size`, by the hash that `noiseSign` of src/solve/engine.ts is; lane 0 is zero. */
 // @ts-ignore: decorator
 @inline
-function noise(bits: u32, size: f32): v128 {
-  const signs = i32x4(0, bits << 31, (bits >> 1) << 31, (bits >> 2) << 31);
+function noise(index: u32, size: f32): v128 {
+  let hash = index * 0x9e3779b1;
+  hash = (hash ^ (hash >> 15)) * 0x85ebca77;
+  hash = (hash ^ (hash >> 13)) * 0xc2b2ae3d;
+  // Bits 29 … 31 of the hash are set where the sign is plus.
+  const signs = i32x4(0, (~hash >> 29) << 31, (~hash >> 30) << 31, (~hash >> 31) << 31);
   return v128.xor(f32x4(0, size, size, size), signs);
 }
 
@@ -32,7 +36,7 @@ export function certify(job: usize, from: i32, to: i32): void {
   const nextTangents = next + ((<usize>size) << 2);
   const rounding = load<f32>(job, Certify.rounding);
   const row = (<usize>size) << 2;
-  let bits = load<u32>(job, Certify.random);
+  let index = <u32>from * <u32>size;
   let worstResidual = load<f32>(job, Certify.residual);
   let worstError = load<f32>(job, Certify.error);
   let state = word(job, Certify.states) + <usize>from * row;
@@ -50,13 +54,10 @@ export function certify(job: usize, from: i32, to: i32): void {
       const defect = value - load<f32>(next + ((<usize>i) << 2));
       residual = max(residual, abs(defect));
       scale = max(scale, abs(value));
-      // xorshift32
-      bits ^= bits << 13;
-      bits ^= bits >> 17;
-      bits ^= bits << 5;
+      index++;
       const error = rounding * (abs(value) + 0.25);
       const tangent = f32x4.add(
-        f32x4.add(v128.load(nextTangents + ((<usize>i) << 4)), noise(bits, error)),
+        f32x4.add(v128.load(nextTangents + ((<usize>i) << 4)), noise(index, error)),
         f32x4(defect, 0, 0, 0),
       );
       v128.store(tangents + ((<usize>i) << 4), tangent);
@@ -73,7 +74,6 @@ export function certify(job: usize, from: i32, to: i32): void {
     state += row;
     source += (<usize>sourceWidth) << 2;
   }
-  store<u32>(job, bits, Certify.random);
   store<f32>(job, worstResidual, Certify.residual);
   store<f32>(job, worstError, Certify.error);
 }

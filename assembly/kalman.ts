@@ -7,22 +7,25 @@
  * with δ_from known exactly. Vectors run across the state's elements.
  */
 import { Chunks } from "./layout";
-import { address, boundary, chunkEnd, field, moveBoundary, product, setExactFrom } from "./scan";
+import {
+  address,
+  boundary,
+  carry4,
+  chunkEnd,
+  field,
+  moveBoundary,
+  product,
+  setExactFrom,
+} from "./scan";
 
 /** Variances stay below this, so that nothing derived from them overflows. */
 const LARGEST_VARIANCE: f32 = 1e30;
 
+/** V⁻ = P V Pᵀ + 1. */
 // @ts-ignore: decorator
 @inline
 function priorVariance(p: v128, v: v128): v128 {
-  const grown = f32x4.add(f32x4.mul(p, f32x4.mul(p, v)), f32x4.splat(1));
-  return f32x4.min(grown, f32x4.splat(LARGEST_VARIANCE));
-}
-
-// @ts-ignore: decorator
-@inline
-function priorMean(p: v128, m: v128, end: v128, old: v128): v128 {
-  return f32x4.add(f32x4.mul(p, m), f32x4.sub(end, old));
+  return f32x4.add(f32x4.mul(p, f32x4.mul(p, v)), f32x4.splat(1));
 }
 
 /**
@@ -53,6 +56,7 @@ export function kalmanDiagonal(chunks: usize, from: i32): void {
 function filter(chunks: usize, from: i32, means: usize, variances: usize, row: usize): void {
   const lambda = f32x4.splat(load<f32>(chunks, Chunks.lambda));
   const count = field(chunks, Chunks.chunks);
+  const shared = field(chunks, Chunks.productStride) == 0;
   for (let k = from; k < count; k++) {
     const end = chunkEnd(chunks, k);
     const old = boundary(chunks, k + 1);
@@ -62,17 +66,22 @@ function filter(chunks: usize, from: i32, means: usize, variances: usize, row: u
       const m = v128.load(means + at - row + i);
       const v = v128.load(variances + at - row + i);
       const factor = v128.load(p + i);
-      const prior = priorVariance(factor, v);
+      const prior = f32x4.min(priorVariance(factor, v), f32x4.splat(LARGEST_VARIANCE));
       const denominator = f32x4.add(f32x4.splat(1), f32x4.mul(lambda, prior));
-      const mean = priorMean(factor, m, v128.load(end + i), v128.load(old + i));
+      const defect = f32x4.sub(v128.load(end + i), v128.load(old + i));
+      const mean = f32x4.add(carry4(factor, m, shared), defect);
       v128.store(means + at + i, f32x4.div(mean, denominator));
       v128.store(variances + at + i, f32x4.div(prior, denominator));
     }
   }
 }
 
-/** Rauch–Tung–Striebel, backwards over the filter's means. */
+/**
+ * Rauch–Tung–Striebel, backwards over the filter's means: mˢ_k = m_k + G (mˢ_{k+1} − P m_k − d) with the
+ * gain G = V P / V⁻, written as m_k / V⁻ + G (mˢ_{k+1} − d), which does not cancel where P is large.
+ */
 function smooth(chunks: usize, from: i32, means: usize, variances: usize, row: usize): void {
+  const shared = field(chunks, Chunks.productStride) == 0;
   for (let k = field(chunks, Chunks.chunks) - 1; k > from; k--) {
     const end = chunkEnd(chunks, k);
     const old = boundary(chunks, k + 1);
@@ -82,10 +91,12 @@ function smooth(chunks: usize, from: i32, means: usize, variances: usize, row: u
       const m = v128.load(means + at - row + i);
       const v = v128.load(variances + at - row + i);
       const factor = v128.load(p + i);
-      const gain = f32x4.div(f32x4.mul(v, factor), priorVariance(factor, v));
-      const prior = priorMean(factor, m, v128.load(end + i), v128.load(old + i));
-      const innovation = f32x4.sub(v128.load(means + at + i), prior);
-      v128.store(means + at - row + i, f32x4.add(m, f32x4.mul(gain, innovation)));
+      const prior = priorVariance(factor, v);
+      const gain = f32x4.div(f32x4.mul(factor, v), prior);
+      const defect = f32x4.sub(v128.load(end + i), v128.load(old + i));
+      const rest = f32x4.sub(v128.load(means + at + i), defect);
+      const carried = carry4(gain, rest, shared);
+      v128.store(means + at - row + i, f32x4.add(f32x4.div(m, prior), carried));
     }
   }
 }

@@ -42,14 +42,24 @@ function isFinite4(x: v128): v128 {
   return f32x4.eq(f32x4.sub(x, x), f32x4.splat(0));
 }
 
-/** The new boundary within its bounds, the old one where the new is not finite, else zero. */
+/** The new boundary, the old one where the new is not finite, else zero; within its bounds. */
 // @ts-ignore: decorator
 @inline
 function guard4(fresh: v128, old: v128, low: v128, high: v128): v128 {
-  const zero = f32x4.splat(0);
-  const clipped = f32x4.min(f32x4.max(fresh, low), high);
-  const kept = v128.bitselect(old, f32x4.min(f32x4.max(zero, low), high), isFinite4(old));
-  return v128.bitselect(clipped, kept, isFinite4(clipped));
+  const kept = v128.bitselect(old, f32x4.splat(0), isFinite4(old));
+  const usable = v128.bitselect(fresh, kept, isFinite4(fresh));
+  return f32x4.min(f32x4.max(usable, low), high);
+}
+
+/**
+ * factor · value. Where all P_k are one, a factor of zero means that there is no Jacobian, and that
+ * nothing is carried from one boundary to the next: 0 · NaN is 0 then.
+ */
+// @ts-ignore: decorator
+@inline
+export function carry4(factor: v128, value: v128, shared: bool): v128 {
+  const carried = f32x4.mul(factor, value);
+  return shared ? v128.and(carried, f32x4.ne(factor, f32x4.splat(0))) : carried;
 }
 
 /** Stores b'_{k} = `fresh` over b_k, and b'_k − b_k, unguarded, in `delta`; all `[stateSize]`. */
@@ -197,16 +207,14 @@ export function scanDiagonal(chunks: usize, from: i32): void {
   const count = field(chunks, Chunks.chunks);
   const delta = address(chunks, Chunks.scratch);
   const fresh = second(chunks);
+  const shared = field(chunks, Chunks.productStride) == 0;
   setExactFrom(chunks, from, delta);
   for (let k = from; k < count; k++) {
     const end = chunkEnd(chunks, k);
     const p = product(chunks, k);
     for (let i: usize = 0; i < (<usize>size) << 2; i += 16) {
-      const factor = v128.load(p + i);
-      const carried = f32x4.mul(factor, v128.load(delta + i));
-      // Zero carries nothing on, not even what is not finite.
-      const kept = v128.and(carried, f32x4.ne(factor, f32x4.splat(0)));
-      v128.store(fresh + i, f32x4.add(v128.load(end + i), kept));
+      const carried = carry4(v128.load(p + i), v128.load(delta + i), shared);
+      v128.store(fresh + i, f32x4.add(v128.load(end + i), carried));
     }
     moveBoundary(chunks, k + 1, fresh, delta);
   }

@@ -5,10 +5,11 @@ import { createWasmBackend } from "./backend/wasm/backend.ts";
 import type { WasmSource } from "./backend/wasm/load.ts";
 import type { Cell } from "./cell/define-cell.ts";
 import { BackendUnavailableError } from "./errors.ts";
+import { show } from "./show.ts";
 import { chooseMethod } from "./solve/choice.ts";
 import { solve } from "./solve/solve.ts";
 import type { BackendName, EvaluateOptions, Evaluation, FloatArray } from "./types.ts";
-import { checkJob, checkKeys, checkOneOf, type Job, show } from "./validate.ts";
+import { checkJob, checkKeys, checkOneOf, type Job } from "./validate.ts";
 
 export interface RuntimeOptions {
   /** "auto" takes the fastest that this machine has. Default "auto". */
@@ -90,10 +91,13 @@ export class Runtime<States extends FloatArray = Float32Array> {
   ): Promise<Evaluation<FloatArray>> {
     if (this.#disposed) throw new Error("runtime: expected a live runtime, got a disposed one");
     const job = checkJob(cell, inputs, options);
-    const name = options.backend ?? this.#named;
+    const { backend: name = this.#named } = options;
     const backend = this.#backend(name);
-    const turn = this.#queue.then(() => this.#run(backend, job, name === "auto"));
+    const before = this.#queue;
+    const turn = before.then(() => this.#run(backend, job, name === "auto"));
     this.#queue = turn.catch(() => {});
+    // A run looks at the signal itself; while it waits for its turn, this does.
+    if (job.signal) await unlessAborted(before, job.signal);
     return turn;
   }
 
@@ -126,6 +130,22 @@ export class Runtime<States extends FloatArray = Float32Array> {
   }
 }
 
+/** Waits for `promise`. @throws the signal's reason as soon as it is aborted. */
+async function unlessAborted(promise: Promise<unknown>, signal: AbortSignal): Promise<void> {
+  signal.throwIfAborted();
+  let stopListening = () => {};
+  const aborted = new Promise<never>((_, reject) => {
+    const onAbort = () => reject(signal.reason);
+    signal.addEventListener("abort", onAbort);
+    stopListening = () => signal.removeEventListener("abort", onAbort);
+  });
+  try {
+    await Promise.race([promise, aborted]);
+  } finally {
+    stopListening();
+  }
+}
+
 function inFloat32(result: Evaluation<FloatArray>): Evaluation<Float32Array> {
   const convert = (values: FloatArray) =>
     values instanceof Float32Array ? values : Float32Array.from(values);
@@ -151,7 +171,8 @@ export async function createRuntime(options: RuntimeOptions = {}): Promise<Runti
   if (typeof reproducible !== "boolean") {
     throw new TypeError(`reproducible: expected a boolean, got ${show(reproducible)}`);
   }
-  if (!(memoryLimit >= WASM_PAGE && memoryLimit <= 2 ** 32)) {
+  const isNumber = typeof memoryLimit === "number";
+  if (!isNumber || !(memoryLimit >= WASM_PAGE && memoryLimit <= 2 ** 32)) {
     throw new RangeError(
       `memoryLimit: expected 65536 to 4294967296 bytes, got ${show(memoryLimit)}`,
     );
@@ -170,7 +191,5 @@ export async function createRuntime(options: RuntimeOptions = {}): Promise<Runti
   }
   backends.set("reference", createReferenceBackend());
   statuses.push({ name: "reference", available: true });
-  const preferred =
-    backend === "auto" ? statuses.find((status) => status.available)!.name : backend;
-  return new Runtime(statuses, backends, preferred);
+  return new Runtime(statuses, backends, backend);
 }

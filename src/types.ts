@@ -92,7 +92,10 @@ export interface Report {
   readonly residual: number;
   /** Estimate of the largest over t of ‖s_t − s*_t‖∞ / (1 + ‖s_t‖∞); see docs/methods.md. */
   readonly errorEstimate: number;
-  /** residual ≤ tolerance and errorEstimate ≤ 10 × tolerance. */
+  /**
+   * residual ≤ tolerance, errorEstimate ≤ 10 × tolerance, and no comparison in the cell's step so close
+   * that such an error could turn it over.
+   */
   readonly converged: boolean;
   /** Present when the method asked for did not finish the job by itself. */
   readonly fallback?: Fallback;

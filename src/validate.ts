@@ -1,6 +1,8 @@
 /** Checks what a caller hands to `evaluate`, and fills in the defaults. */
 import type { Sequence } from "./backend/backend.ts";
 import type { Cell } from "./cell/define-cell.ts";
+import { Graph } from "./cell/expression.ts";
+import { show } from "./show.ts";
 import {
   type Damping,
   jacobianKinds,
@@ -51,14 +53,6 @@ const optionNames: readonly (keyof EvaluateOptions)[] = [
   "onProgress",
   "signal",
 ];
-
-/** A value as an error message shows it. */
-export function show(value: unknown): string {
-  if (typeof value === "string") return `"${value}"`;
-  if (ArrayBuffer.isView(value)) return `a ${value.constructor.name}`;
-  if (Array.isArray(value)) return "an Array";
-  return typeof value === "object" && value !== null ? "an object" : String(value);
-}
 
 /** @throws TypeError naming the first key of `options` that is not among `known`. */
 export function checkKeys(what: string, options: unknown, known: readonly string[]): void {
@@ -111,20 +105,18 @@ function checkFunction<F>(what: string, value: F): F {
 }
 
 function countRows(cell: Cell, inputs: FloatArray | number): number {
-  if (typeof inputs === "number") {
-    if (cell.inputSize > 0) {
-      throw new TypeError(
-        `inputs: expected a Float32Array or Float64Array with ${cell.inputSize} numbers a step, got ${inputs}`,
-      );
-    }
-    return checkInteger("inputs", inputs, 0);
-  }
-  checkFloats("inputs", inputs);
   if (cell.inputSize === 0) {
+    if (typeof inputs === "number") return checkInteger("inputs", inputs, 0);
     throw new TypeError(
       `inputs: expected the number of steps, because cell "${cell.name}" reads no input, got ${show(inputs)}`,
     );
   }
+  if (typeof inputs === "number") {
+    throw new TypeError(
+      `inputs: expected a Float32Array or Float64Array with ${cell.inputSize} numbers a step, got ${inputs}`,
+    );
+  }
+  checkFloats("inputs", inputs);
   const rows = inputs.length / cell.inputSize;
   if (!Number.isInteger(rows)) {
     throw new RangeError(
@@ -188,18 +180,20 @@ function checkGuess(cell: Cell, rows: number, given: unknown): FloatArray | null
  * @throws TypeError, RangeError naming the argument, what was expected and what came.
  */
 export function checkJob(cell: Cell, inputs: FloatArray | number, options: EvaluateOptions): Job {
-  if (typeof cell !== "object" || cell === null || !("next" in cell) || !("graph" in cell)) {
+  // A copy that went through structuredClone has lost its graph's class, and its methods.
+  if (typeof cell !== "object" || !(cell?.graph instanceof Graph)) {
     throw new TypeError(`cell: expected a cell made by defineCell, got ${show(cell)}`);
   }
   checkKeys("options", options, optionNames);
+  const { method: given = "auto" } = options;
   const rows = countRows(cell, inputs);
   const sequences = layOutSequences(rows, options.lengths);
-  const method = checkOneOf("method", options.method ?? "auto", [...methodNames, "auto"] as const);
+  const method = checkOneOf("method", given, [...methodNames, "auto"] as const);
   const { chunk = 1, tolerance = 1e-5, maxIterations = 100, onFailure = "sequential" } = options;
   const { reverse = false, signal } = options;
   checkInteger("chunk", chunk, 1);
   checkInteger("maxIterations", maxIterations, 0);
-  if (!(tolerance > 0 && tolerance < Infinity)) {
+  if (typeof tolerance !== "number" || !(tolerance > 0 && tolerance < Infinity)) {
     throw new RangeError(`tolerance: expected a positive number, got ${show(tolerance)}`);
   }
   if (typeof reverse !== "boolean") {

@@ -33,9 +33,11 @@ export interface IterateResult extends Certificate {
 const TRUST_FACTOR = 10;
 /** A certificate that failed is worth another try once the residual has fallen by this factor. */
 const RETRY_FACTOR = 2;
-/** Residuals of this many unit roundoffs are rounding errors, which no further sweep removes. */
+/** Residuals of this many unit roundoffs are rounding errors, which no further sweep removes… */
 const NOISE_FLOOR = 8;
-/** The error may be larger than the residual by this factor; see the design, section 1.3. */
+/** …though the error that they add up to may still fall, at least by this factor a sweep. */
+const FALLING_FACTOR = 0.8;
+/** A converged result's error may be estimated at this many times its tolerance. */
 export const ERROR_FACTOR = 10;
 
 /**
@@ -52,6 +54,7 @@ export async function iterate(
   const trust = new TrustRegion(engine, options.damping);
   let exactChunks = 0;
   let retryBelow = Infinity;
+  let lastEstimate = Infinity;
 
   for (let iterations = 0; ; iterations++) {
     await pacer.slices(
@@ -83,20 +86,22 @@ export async function iterate(
       return stop("the exact states are not finite", { residual, errorEstimate: Infinity });
     }
     if (exactChunks === chunks) return stop("", exactCertificate(engine));
-    const hopeless = residual <= NOISE_FLOOR * engine.unitRoundoff;
-    if (residual <= tolerance && (residual < retryBelow || hopeless)) {
+    const atFloor = residual <= NOISE_FLOOR * engine.unitRoundoff;
+    if (residual <= tolerance && (residual < retryBelow || atFloor)) {
       engine.joinSeams();
       const certificate = await certify(engine, pacer);
       const { errorEstimate } = certificate;
       if (certificate.residual <= tolerance && errorEstimate <= ERROR_FACTOR * tolerance) {
         return stop("", certificate);
       }
-      if (iterations === maxIterations || hopeless) {
+      const falling = errorEstimate <= FALLING_FACTOR * lastEstimate;
+      if (iterations === maxIterations || (atFloor && !falling)) {
         if (!options.certifyFailure) engine.splitSeams();
         return stop(describeFailure(certificate), certificate);
       }
       engine.splitSeams();
       retryBelow = residual / RETRY_FACTOR;
+      lastEstimate = errorEstimate;
     }
     if (iterations === maxIterations) {
       let certificate: Certificate = { residual, errorEstimate: Infinity };

@@ -1,4 +1,5 @@
 /** What each method name means in the family's terms: a Jacobian approximation and a damping. */
+import { show } from "../show.ts";
 import type { DampingOptions, JacobianKind, MethodName } from "../types.ts";
 
 export interface Damping {
@@ -50,8 +51,9 @@ export function resolveDamping(
   method: Exclude<MethodName, "sequential">,
   jacobian: JacobianKind,
 ): Damping {
-  if (given !== undefined && typeof given !== "number" && (typeof given !== "object" || !given)) {
-    throw new TypeError(`damping: expected a number or an object, got ${String(given)}`);
+  const isOptions = typeof given === "object" && given !== null && !Array.isArray(given);
+  if (given !== undefined && typeof given !== "number" && !isOptions) {
+    throw new TypeError(`damping: expected a number or an object, got ${show(given)}`);
   }
   const options = typeof given === "object" ? given : { lambda: given };
   for (const key of Object.keys(options)) {
@@ -62,17 +64,19 @@ export function resolveDamping(
   const { lambda = methods[method].lambda, estimate = "filter", scale = 0 } = options;
   const { clip = false, trustRegion = false } = options;
   if (!Number.isFinite(lambda) || lambda < 0) {
-    throw new RangeError(`damping: expected a finite λ ≥ 0, got ${String(lambda)}`);
+    throw new RangeError(`damping: expected a finite λ ≥ 0, got ${show(lambda)}`);
   }
   if (estimate !== "filter" && estimate !== "smoother") {
-    throw new RangeError(`damping.estimate: expected "filter" or "smoother", got "${estimate}"`);
+    throw new RangeError(
+      `damping.estimate: expected "filter" or "smoother", got ${show(estimate)}`,
+    );
   }
-  if (!(scale >= 0 && scale <= 1)) {
-    throw new RangeError(`damping.scale: expected a number in [0, 1], got ${String(scale)}`);
+  if (typeof scale !== "number" || !(scale >= 0 && scale <= 1)) {
+    throw new RangeError(`damping.scale: expected a number in [0, 1], got ${show(scale)}`);
   }
   for (const [key, value] of Object.entries({ clip, trustRegion })) {
     if (typeof value !== "boolean") {
-      throw new TypeError(`damping.${key}: expected a boolean, got ${String(value)}`);
+      throw new TypeError(`damping.${key}: expected a boolean, got ${show(value)}`);
     }
   }
   if (clip && (jacobian === "dense" || jacobian === "block")) {

@@ -5,6 +5,7 @@ import type { Evaluation, Fallback, FloatArray, MethodName, Report } from "../ty
 import type { Job } from "../validate.ts";
 import type { Certificate } from "./engine.ts";
 import { exactCertificate, iterate } from "./iterate.ts";
+import { findJump, hasJumps } from "./jumps.ts";
 import { Pacer } from "./pacing.ts";
 
 /** What the report says of the batch so far: the worst of its sequences. */
@@ -30,7 +31,7 @@ export async function solve(
   const started = performance.now();
   const { cell, sequences, rows } = job;
   const pacer = new Pacer(job.signal);
-  const states = backend.allocate(rows * cell.stateSize);
+  const states = allocateStates(backend, rows, cell.stateSize);
   const sequential = plan.method === "sequential";
   const prepared = performance.now();
   const outcome = sequential
@@ -57,6 +58,16 @@ export async function solve(
     },
   };
   return { states, finalStates: finalStates(backend, job, states), report };
+}
+
+/** `[rows, stateSize]`. @throws RangeError when they cannot be had. */
+function allocateStates(backend: Backend, rows: number, stateSize: number): FloatArray {
+  try {
+    return backend.allocate(rows * stateSize);
+  } catch (cause) {
+    const size = `${rows} × ${stateSize} numbers`;
+    throw new RangeError(`memory: the states need ${size}, which cannot be had`, { cause });
+  }
 }
 
 /** T of the longest sequence. */
@@ -138,9 +149,10 @@ async function solveOne(
   const rowsOf = (array: FloatArray, width: number) =>
     array.subarray(offset * width, (offset + length) * width);
   const chunk = Math.min(job.chunk, length);
+  const inputs = rowsOf(job.inputs, inputSize);
   const engine = backend.engine({
     cell,
-    inputs: rowsOf(job.inputs, inputSize),
+    inputs,
     length,
     reverse: job.reverse,
     initialState: job.initialStates.subarray(sequence * stateSize, (sequence + 1) * stateSize),
@@ -159,14 +171,31 @@ async function solveOne(
     ...(job.onIteration && { onIteration: job.onIteration }),
   };
   const result = await iterate(engine, options, pacer);
-  const { converged, iterations, reason, residual, errorEstimate, exactChunks } = result;
+  const { iterations, residual, errorEstimate, exactChunks } = result;
   const target = rowsOf(states, stateSize);
   const fromStep = Math.min(exactChunks * chunk, length);
+  let { converged, reason } = result;
+  if (converged && fromStep < length && hasJumps(cell)) {
+    engine.readStates(target);
+    const error = Math.max(errorEstimate, engine.unitRoundoff);
+    const trajectory = { cell, inputs, states: target, length, reverse: job.reverse };
+    const step = await findJump(trajectory, fromStep, error, pacer);
+    if (step !== null) {
+      converged = false;
+      reason =
+        `the error may be ${error.toExponential(1)}, and at step ${step} that could turn over` +
+        " a comparison which the cell makes";
+      if (onFailure === "sequential") engine.splitSeams();
+    }
+  }
   let outcome: Outcome = { residual, errorEstimate, converged, iterations };
   if (!converged) {
     // States that are not finite get the error that says where, which takes evaluating up to there.
     if (onFailure === "throw" && result.finite) {
-      throw new ConvergenceError(`${method}: ${reason}`, iterations, residual);
+      const known = `the first ${fromStep} steps of sequence ${sequence} are exact`;
+      const location = engine.readStates(target) ? null : firstNonFinite(job, states, sequence);
+      const lost = location ? `, the iterate is ${describeLocation(location)}` : "";
+      throw new ConvergenceError(`${method}: ${reason}; ${known}${lost}`, iterations, residual);
     }
     const to = onFailure === "return" ? "none" : "sequential";
     const fallback: Fallback = { to, reason, fromStep, sequence };
@@ -179,9 +208,20 @@ async function solveOne(
     }
   }
   if (engine.readStates(target)) return outcome;
-  const location = firstNonFinite(job, states, sequence);
-  if (location && onFailure !== "return") throw nonFiniteError(job, location);
-  return { ...outcome, converged: false, residual: Infinity, errorEstimate: Infinity };
+  const error = nonFiniteError(job, firstNonFinite(job, states, sequence)!);
+  if (onFailure !== "return") throw error;
+  const why = converged ? error.message : `${reason}; ${error.message}`;
+  return {
+    ...outcome,
+    converged: false,
+    residual: Infinity,
+    errorEstimate: Infinity,
+    fallback: { to: "none", reason: why, fromStep, sequence },
+  };
+}
+
+function describeLocation({ step, unit }: NonFiniteLocation): string {
+  return `not finite from step ${step}, unit ${unit} on`;
 }
 
 /** The first state, in the direction of time, that is not finite. */

@@ -48,7 +48,8 @@ class WasmBackend implements Backend {
 
   engine(problem: EngineProblem): SweepEngine {
     const { kernels, memory, cache } = this.#alive();
-    return new WasmEngine(memory, kernels.exports, cache, problem);
+    const { exports } = kernels;
+    return cache.withRoom((frugal) => new WasmEngine(memory, exports, cache, problem, frugal));
   }
 
   release(): void {

@@ -10,6 +10,9 @@ import type { KernelExports } from "./load.ts";
 import type { KernelMemory } from "./memory.ts";
 import { densePitch, type SweepProgram } from "./programs.ts";
 
+/** Bytes for the structures beside the arrays, and for what their alignment leaves unused. */
+const OVERHEAD = 1024;
+
 export class ChunkMemory {
   /** Addresses, in bytes. */
   readonly source: number;
@@ -59,9 +62,12 @@ export class ChunkMemory {
       boundaries: (this.count + 1) * D,
       products: productWidth > 0 ? this.count * productWidth : D,
     };
-    const floats = Object.values(sizes).reduce((sum, size) => sum + size, 0);
+    // All that the run will ask for, so that one that does not fit fails before it starts.
+    const scratch = this.#scratchNeeded();
+    const saved = problem.damping?.trustRegion ? sizes.boundaries : 0;
+    const floats = Object.values(sizes).reduce((sum, size) => sum + size, scratch + saved + 2 * D);
     const what = `${length} steps in chunks of ${chunk} with jacobian "${jacobian}"`;
-    memory.require(floats * 4 + 64, `"${cell.name}" over ${what}`);
+    memory.require(floats * 4 + OVERHEAD, `"${cell.name}" over ${what}`);
     this.source = memory.allocateFloats(sizes.source);
     this.states = memory.allocateFloats(sizes.states);
     this.boundaries = memory.allocateFloats(sizes.boundaries);
@@ -71,7 +77,8 @@ export class ChunkMemory {
     this.#structure = memory.allocate(Chunks.size);
     this.#describe(productWidth || D);
     this.#setBoundaries();
-    this.#reserveUpdates();
+    this.#reserveScratch(scratch);
+    if (saved > 0) this.#reserveSaved();
   }
 
   #describe(productWidth: number): void {
@@ -118,14 +125,12 @@ export class ChunkMemory {
     }
   }
 
-  /** What the updates will need, now, so that a run that does not fit fails before it starts. */
-  #reserveUpdates(): void {
+  /** Floats of scratch that the updates will need. */
+  #scratchNeeded(): number {
     const { damping } = this.#problem;
-    this.#reserveScratch(2 * densePitch(this.#stateSize) + 16);
-    if (damping && (damping.lambda > 0 || damping.trustRegion)) {
-      this.#reserveScratch(this.#dampedScratch());
-    }
-    if (damping?.trustRegion) this.#reserveSaved();
+    const undamped = 2 * densePitch(this.#stateSize) + 16;
+    if (!damping || (damping.lambda === 0 && !damping.trustRegion)) return undamped;
+    return Math.max(undamped, this.#dampedScratch());
   }
 
   /** Scratch memory of at least `floats` floats. */

@@ -33,15 +33,16 @@ interface Programs {
 
 /**
  * Storing the drive of all steps saves computing it in every sweep. Where that takes too much memory,
- * and the inputs take less, the inputs are stored instead.
+ * and the inputs take less, the inputs are stored instead; always so if `frugal`.
  */
 function choosePrograms(
   { split, whole }: ProgramSet,
   { length, cell }: EngineProblem,
   limit: number,
+  frugal: boolean,
 ): CellPrograms {
   const bytes = length * split.source.size * 4;
-  const largest = Math.min(STORED_DRIVE_LIMIT, limit / 4);
+  const largest = frugal ? 0 : Math.min(STORED_DRIVE_LIMIT, limit / 4);
   return bytes > largest && split.source.size > cell.inputSize ? whole : split;
 }
 
@@ -65,11 +66,13 @@ export class WasmEngine implements SweepEngine {
   /** Steps for which there is something to read. */
   #driven = 0;
 
+  /** @param frugal whether to need as little memory as possible. */
   constructor(
     memory: KernelMemory,
     exports: KernelExports,
     cache: ProgramCache,
     problem: EngineProblem,
+    frugal: boolean,
   ) {
     const { cell, length, chunk, jacobian } = problem;
     const { inputSize, stateSize } = cell;
@@ -81,7 +84,7 @@ export class WasmEngine implements SweepEngine {
     this.#stateSize = stateSize;
     const widths = laneWidths(jacobian, this.chunks);
     const { source, drive, step, tangents, sweeps }: Programs = cache.prepare(cell, (set) => {
-      const made = choosePrograms(set, problem, memory.limit);
+      const made = choosePrograms(set, problem, memory.limit, frugal);
       return {
         source: made.source,
         drive: made.drive(DRIVE_LANES),
@@ -95,8 +98,10 @@ export class WasmEngine implements SweepEngine {
     this.grain = widths.at(-1)!;
     const work = stateSize * (stateSize + source.size) + 8 * stateSize;
     this.stepCost = jacobian === "dense" && chunk > 1 ? work * stateSize : work;
-    this.#arrays = new ChunkMemory(memory, exports, problem, source.size, this.#sweep);
     this.#driveRunner = new DriveRunner(memory, exports, drive, inputSize, source.size);
+    this.#sweepJobs = sweeps.map((sweep) => this.#makeJob(sweep));
+    this.#stepJob = this.#makeJob({ program: step });
+    this.#arrays = new ChunkMemory(memory, exports, problem, source.size, this.#sweep);
     this.#certificate = new CertificateRunner(
       memory,
       exports,
@@ -106,8 +111,6 @@ export class WasmEngine implements SweepEngine {
       stateSize,
       UNIT_ROUNDOFF,
     );
-    this.#sweepJobs = sweeps.map((sweep) => this.#makeJob(sweep));
-    this.#stepJob = this.#makeJob({ program: step });
   }
 
   #makeJob(sweep: Pick<SweepProgram, "program"> & Partial<SweepProgram>): LaneJob {

@@ -2,7 +2,7 @@
  * Loads the kernels: inlined by default, or from a URL, bytes or a compiled module; the relaxed-SIMD
  * build where the engine takes it and results may vary by CPU.
  */
-import { show } from "../../validate.ts";
+import { show } from "../../show.ts";
 import plainKernel from "./generated/kernel.ts";
 import relaxedKernel from "./generated/kernel-relaxed.ts";
 

@@ -17,7 +17,8 @@ export class KernelMemory {
 
   constructor(memory: WebAssembly.Memory, base: number, limit: number) {
     this.#memory = memory;
-    this.#limit = limit;
+    // The memory grows by whole pages.
+    this.#limit = Math.floor(limit / PAGE) * PAGE;
     this.#base = base;
     this.#kept = base;
     this.#top = base;
@@ -98,10 +99,14 @@ export class KernelMemory {
     if (end <= have) return;
     if (end > this.#limit) {
       throw new RangeError(
-        `memory: expected at most ${format(this.#limit)} of WebAssembly memory, got a need for ${format(end)}`,
+        `memory: expected at most ${format(this.#limit)} of WebAssembly memory, got a need for ${format(end)} or more`,
       );
     }
-    this.#memory.grow(Math.ceil((end - have) / PAGE));
+    try {
+      this.#memory.grow(Math.ceil((end - have) / PAGE));
+    } catch (cause) {
+      throw new RangeError(`memory: cannot get ${format(end)} of WebAssembly memory`, { cause });
+    }
   }
 
   /** Whatever has been allocated so far stays when a run ends. */

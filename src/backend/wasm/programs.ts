@@ -232,19 +232,35 @@ export class ProgramCache {
    * anything: what it compiles is kept when the run's memory is given back.
    */
   prepare<Programs>(cell: Cell, compile: (programs: ProgramSet) => Programs): Programs {
-    if (this.#memory.kept > KEEP_LIMIT) {
-      this.#memory.forget();
-      this.#cells = new WeakMap();
-    }
+    if (this.#memory.kept > KEEP_LIMIT) this.#forget();
     try {
       return compile(this.#programs(cell));
     } catch (error) {
-      // Half-made programs must not be found again.
-      this.#cells.delete(cell);
+      // Half-made programs must not be found again, nor their memory be lost.
+      this.#forget();
       throw error;
     } finally {
       this.#memory.keep();
     }
+  }
+
+  /**
+   * What `setUp` returns; if there is no room for it, once more without the programs kept so far, and
+   * with the advice to be frugal.
+   */
+  withRoom<Result>(setUp: (frugal: boolean) => Result): Result {
+    try {
+      return setUp(false);
+    } catch (error) {
+      if (!(error instanceof RangeError)) throw error;
+      this.#forget();
+      return setUp(true);
+    }
+  }
+
+  #forget(): void {
+    this.#memory.forget();
+    this.#cells = new WeakMap();
   }
 
   #programs(cell: Cell): ProgramSet {

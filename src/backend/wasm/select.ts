@@ -88,6 +88,11 @@ export function selectOperations(
     columns?.identity === true && node.kind === "linear" && isPartOf(node.args[0]!, columns.leaf);
   const uses = countUses(order, outputs);
   const fusible = (node: Vector) => dynamic.has(node) && uses.get(node) === 1 && !isImage(node);
+  // A product that could be part of the drive starts from nothing that could not, so that a step
+  // rounds its sums in the same way whether the drive is computed in it or beforehand.
+  const later = dependents(order, (leaf) => leaf !== "input");
+  const startsFrom = (product: Vector, initial: Vector) =>
+    fusible(product) && (later.has(product) || !later.has(initial));
 
   const computed = new Map<Vector, Operation>();
   const concats: Vector[] = [];
@@ -99,7 +104,7 @@ export function selectOperations(
     seen.add(node);
     if (node.kind === "concat") concats.push(node);
     if (node.kind === "pointwise" || node.kind === "linear") {
-      const operation = selectOne(node, isColumned, fusible);
+      const operation = selectOne(node, isColumned, fusible, startsFrom);
       computed.set(node, operation);
       needed.push(...operation.args);
     } else {
@@ -171,6 +176,7 @@ function selectOne(
   node: Vector & { kind: "pointwise" | "linear" },
   isColumned: (node: Vector) => boolean,
   fusible: (node: Vector) => boolean,
+  startsFrom: (product: Vector, initial: Vector) => boolean,
 ): Operation {
   if (node.kind === "linear") {
     return { node, opcode: Opcode.Linear, args: [node.args[0]!], matrix: node.matrix };
@@ -189,7 +195,7 @@ function selectOne(
       [a, b],
       [b, a],
     ] as const) {
-      if (y.kind === "linear" && fusible(y)) {
+      if (y.kind === "linear" && startsFrom(y, x)) {
         return { node, opcode: Opcode.Linear, args: [y.args[0]!, x], matrix: y.matrix };
       }
     }

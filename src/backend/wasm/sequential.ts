@@ -4,6 +4,7 @@
  * that the memory needed does not depend on the length.
  */
 
+import type { Cell } from "../../cell/define-cell.ts";
 import { recurrenceOf } from "../../cell/recurrence.ts";
 import type { Pacer } from "../../solve/pacing.ts";
 import type { SequentialProblem } from "../backend.ts";
@@ -14,8 +15,10 @@ import type { CompiledProgram } from "./lower.ts";
 import type { KernelMemory } from "./memory.ts";
 import type { CellPrograms, ProgramCache } from "./programs.ts";
 
-/** Steps a window: few enough that a window's drive and states stay in the cache. */
-const WINDOW = 256;
+/** Most steps a window: few enough that a window's drive and states stay in the cache. */
+const LONGEST_WINDOW = 256;
+/** Multiply–adds a window, about: few enough that the event loop gets its turn between windows. */
+const WINDOW_WORK = 5e7;
 const MOST_LANES = 8;
 
 /** A sequence on its way. */
@@ -40,29 +43,30 @@ function compileSteps(programs: CellPrograms, sequences: number): Map<number, Co
   return new Map(widths.map((lanes) => [lanes, programs.step(lanes)]));
 }
 
-export async function runSequentially(
+/** Steps a window; a multiple of the lanes of the drive. */
+function windowLength(stateSize: number, driveSize: number, together: number): number {
+  const steps = WINDOW_WORK / (Math.max(together, 1) * stateSize * (stateSize + driveSize));
+  const whole = Math.floor(steps / DRIVE_LANES) * DRIVE_LANES;
+  return Math.min(Math.max(whole, DRIVE_LANES), LONGEST_WINDOW);
+}
+
+/** What a run keeps in memory, for `together` sequences side by side. */
+function setUp(
   memory: KernelMemory,
   exports: KernelExports,
   cache: ProgramCache,
-  problem: SequentialProblem,
-  pacer: Pacer,
-): Promise<boolean> {
-  const { cell, inputs, sequences, reverse, initialStates, states, onProgress } = problem;
+  cell: Cell,
+  together: number,
+) {
   const { inputSize, stateSize } = cell;
   const driveSize = recurrenceOf(cell).drive.size;
-  const waiting = sequences
-    .map((_, sequence) => sequence)
-    .filter((sequence) => sequences[sequence]!.length > 0);
-  const total = sequences.reduce((sum, { length }) => sum + length, 0);
-  const together = Math.min(waiting.length, MOST_LANES);
-  const { steps, drive } = cache.prepare(cell, (programs) => ({
-    steps: compileSteps(programs.split, together),
-    drive: programs.split.drive(DRIVE_LANES),
+  const { programs, drive } = cache.prepare(cell, ({ split }) => ({
+    programs: compileSteps(split, together),
+    drive: split.drive(DRIVE_LANES),
   }));
-
   const driveRunner = new DriveRunner(memory, exports, drive, inputSize, driveSize);
   const jobs = new Map(
-    [...steps].map(([lanes, program]) => [
+    [...programs].map(([lanes, program]) => [
       lanes,
       new LaneJob(memory, exports.runLanes, {
         program,
@@ -72,11 +76,33 @@ export async function runSequentially(
       }),
     ]),
   );
+  const steps = windowLength(stateSize, driveSize, together);
   const places = Array.from({ length: together }, () => ({
     state: memory.allocateFloats(stateSize),
-    drive: memory.allocateFloats(WINDOW * driveSize),
-    window: memory.allocateFloats(WINDOW * stateSize),
+    drive: memory.allocateFloats(steps * driveSize),
+    window: memory.allocateFloats(steps * stateSize),
   }));
+  return { driveRunner, jobs, places, steps };
+}
+
+/** Whether all states are finite. @throws RangeError when the memory cannot be had. */
+export async function runSequentially(
+  memory: KernelMemory,
+  exports: KernelExports,
+  cache: ProgramCache,
+  problem: SequentialProblem,
+  pacer: Pacer,
+): Promise<boolean> {
+  const { cell, inputs, sequences, reverse, initialStates, states, onProgress } = problem;
+  const { inputSize, stateSize } = cell;
+  const waiting = sequences
+    .map((_, sequence) => sequence)
+    .filter((sequence) => sequences[sequence]!.length > 0);
+  const total = sequences.reduce((sum, { length }) => sum + length, 0);
+  const together = Math.min(waiting.length, MOST_LANES);
+  const { driveRunner, jobs, places, steps } = cache.withRoom(() =>
+    setUp(memory, exports, cache, cell, together),
+  );
 
   const start = (place: (typeof places)[number]): Runner => {
     const sequence = waiting.shift()!;
@@ -91,7 +117,7 @@ export async function runSequentially(
     const job = jobs.get(lanesFor(runners.length))!;
     runners.forEach((runner, lane) => {
       const { offset, length } = sequences[runner.sequence]!;
-      const end = Math.min(length, runner.done + WINDOW);
+      const end = Math.min(length, runner.done + steps);
       const rows = inputs.subarray(offset * inputSize, (offset + length) * inputSize);
       driveRunner.run(rows, runner.done, end, length, reverse, runner.drive);
       const { drive: source, window, state } = runner;
@@ -100,7 +126,7 @@ export async function runSequentially(
     job.run(runners.length);
     for (const runner of runners) {
       const { offset, length } = sequences[runner.sequence]!;
-      const count = Math.min(WINDOW, length - runner.done);
+      const count = Math.min(steps, length - runner.done);
       const first = reverse ? length - runner.done - count : runner.done;
       const target = states.subarray(
         (offset + first) * stateSize,
