@@ -7,7 +7,7 @@
  *
  *   w_{k−1} = P_kᵀ A_k⁻¹ (w_k − λ m⁻_k),   mˢ_{k−1} = m_{k−1} + V_{k−1} w_{k−1}.
  *
- * In float64: where the P_k expand, variances lie between 1 and 1/λ, and λ may be 1e-6 or less.
+ * In float64: where the P_k expand, variances reach from 1 to 1/λ, and λ may be 1e-6 or less.
  */
 import {
   cholesky,

@@ -102,14 +102,12 @@ export const enum Certify {
   stateSize = 32,
   /** s_0. */
   initial = 36,
-  /** State of the random number generator. */
-  random = 40,
   /** Size of one rounding error, relative (a float). */
-  rounding = 44,
+  rounding = 40,
   /** What was found so far (floats). */
-  residual = 48,
-  error = 52,
-  size = 56,
+  residual = 44,
+  error = 48,
+  size = 52,
 }
 
 /** Numbers of a P_k that are not finite: what takes their place. */

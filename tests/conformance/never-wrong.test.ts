@@ -89,15 +89,16 @@ describe("Lorenz-96 in chaos", () => {
   it.each(backends)("is refused although there is next to no residual: %s", async (backend) => {
     // The trajectory from a start that is off by less than the tolerance: an almost perfect guess,
     // with one small defect, and all wrong in the end.
-    const problem = chaos(1500, 0.02);
+    const problem = chaos(700, 0.02);
     const { cell, inputs, initialState } = problem;
     const elsewhere = initialState!.map((value) => value * (1 + 1e-6));
     const shadow = await runtime.evaluate(cell, inputs, { backend, initialState: elsewhere });
     const exact = await runtime.evaluate(cell, inputs, { backend, initialState });
     expect(largestError(shadow.states, exact.states, cell.stateSize)).toBeGreaterThan(0.5);
     const common = { initialGuess: shadow.states, maxIterations: 0 };
-    const tally = await expectTruth(runtime, backend, problem, namedSettings, common);
-    expect(tally).toEqual({ converged: 0, repaired: 16, refused: 0 });
+    const settings = namedSettings.slice(0, backend === "wasm" ? 8 : 3);
+    const tally = await expectTruth(runtime, backend, problem, settings, common);
+    expect(tally).toEqual({ converged: 0, repaired: 2 * settings.length, refused: 0 });
     const options = { ...common, backend, initialState, method: "jacobi" } as const;
     const { report } = await runtime.evaluate(cell, inputs, { ...options, onFailure: "return" });
     expect(report.residual).toBeLessThan(1e-5);
@@ -108,20 +109,18 @@ describe("Lorenz-96 in chaos", () => {
   it.each([
     [100, 0.01, 8],
     [200, 0.01, 8],
-    [400, 0.01, 8],
     [80, 0.05, 8],
-    [300, 0.02, 5],
-    [500, 0.02, 4],
+    [300, 0.02, 4],
   ])("on wasm over %i steps of %f, F = %i", async (steps, timeStep, forcing) => {
     for (const tolerance of [1e-5, 1e-3]) {
-      const common = { maxIterations: 10, tolerance };
+      const common = { maxIterations: 8, tolerance };
       await expectTruth(runtime, "wasm", chaos(steps, timeStep, forcing), allSettings, common);
     }
   });
 
   it("on the reference", async () => {
     const common = { maxIterations: 8 };
-    await expectTruth(runtime, "reference", chaos(60, 0.05), namedSettings, common);
+    await expectTruth(runtime, "reference", chaos(40, 0.05), namedSettings, common);
   });
 });
 

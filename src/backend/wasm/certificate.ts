@@ -7,8 +7,6 @@ import type { KernelMemory } from "./memory.ts";
 
 /** One tangent for the defects, three for rounding errors. */
 export const CERTIFICATE_COLUMNS = 4;
-/** Where the random signs of the rounding errors start; any number but zero. */
-const SEED = 0x2545f491;
 
 export interface CertifiedArrays {
   /** What the steps read beside the state. */
@@ -59,9 +57,8 @@ export class CertificateRunner {
   }
 
   begin(): void {
-    const { floats, words } = this.#memory;
+    const { floats } = this.#memory;
     const at = this.#address;
-    words[(at + Certify.random) / 4] = SEED;
     floats[(at + Certify.rounding) / 4] = ROUNDING_NOISE * this.#unitRoundoff;
     floats[(at + Certify.residual) / 4] = 0;
     floats[(at + Certify.error) / 4] = 0;
