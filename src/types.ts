@@ -61,7 +61,10 @@ export interface EvaluateOptions {
   chunk?: number;
   /** λ, or the details. Default: 0, and for `elk` 1e-6, for `quasi-elk` 1e-2. */
   damping?: number | DampingOptions;
-  /** Overrides the Jacobian that the method implies. */
+  /**
+   * Overrides the Jacobian that the method implies. "block" is "diagonal" for a state whose parts
+   * differ in size, or that has only one.
+   */
   jacobian?: JacobianKind;
   /** Largest residual of a converged result. Default 1e-5. */
   tolerance?: number;

@@ -1,6 +1,7 @@
 /** Checks what a caller hands to `evaluate`, and fills in the defaults. */
 import type { Sequence } from "./backend/backend.ts";
 import type { Cell } from "./cell/define-cell.ts";
+import { blockSize } from "./cell/differentiate.ts";
 import { Graph } from "./cell/expression.ts";
 import { show } from "./show.ts";
 import {
@@ -204,7 +205,9 @@ export function checkJob(cell: Cell, inputs: FloatArray | number, options: Evalu
   }
   if (options.jacobian !== undefined) checkOneOf("jacobian", options.jacobian, jacobianKinds);
   const parallel = method === "sequential" || method === "auto" ? null : method;
-  const jacobian = parallel && (options.jacobian ?? methods[parallel].jacobian);
+  const asked = parallel && (options.jacobian ?? methods[parallel].jacobian);
+  // Units of one element: their blocks are the diagonal, and the report should say so.
+  const jacobian = asked === "block" && blockSize(cell) === 1 ? "diagonal" : asked;
   const damping = resolveDamping(options.damping, parallel ?? "deer", jacobian ?? "none");
   return {
     cell,

@@ -180,6 +180,17 @@ describe.each(backends)("%s", (backend) => {
     await fc.assert(run, { numRuns: backend === "wasm" ? 60 : 10, seed: 2 });
   });
 
+  test.each([
+    ["rnn-tanh", "diagonal"],
+    ["autoregressive-gru", "diagonal"],
+    ["lstm-plain", "block"],
+  ] as const)("blocks of one element are the diagonal, and reported so: %s", async (name, ran) => {
+    const cell = cellNamed(name, 2);
+    const inputs = normal(mulberry32(2), 50 * cell.inputSize);
+    const options = { backend, method: "quasi-deer", jacobian: "block" } as const;
+    expect((await runtime.evaluate(cell, inputs, options)).report.jacobian).toBe(ran);
+  });
+
   test("running in reverse is running forward on reversed rows", async () => {
     const cell = cellNamed("lstm-peephole", 3);
     const { inputSize, stateSize } = cell;
