@@ -30,15 +30,11 @@ const settings: readonly (EvaluateOptions & { method: MethodName })[] = [
   { method: "quasi-deer", jacobian: "block" },
   { method: "quasi-deer", damping: { clip: true } },
   { method: "quasi-deer", damping: { scale: 0.1 } },
-  ...jacobians.map(
-    (jacobian) =>
-      ({
-        method: "elk",
-        jacobian,
-        damping: { lambda: 1e-2, estimate: "smoother" },
-      }) as const,
+  ...(["filter", "smoother"] as const).flatMap((estimate) =>
+    jacobians.map(
+      (jacobian) => ({ method: "elk", jacobian, damping: { lambda: 1e-2, estimate } }) as const,
+    ),
   ),
-  { method: "elk", jacobian: "block", damping: { lambda: 1e-2 } },
   { method: "elk", damping: { lambda: 1e-2, trustRegion: true } },
 ];
 
