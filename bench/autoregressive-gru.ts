@@ -7,10 +7,11 @@
  */
 import type { Backend } from "../src/backend/backend.ts";
 import type { IterateResult } from "../src/solve/iterate.ts";
+import { largestError } from "../tests/support/agreement.ts";
 import { defineBench } from "./harness.ts";
 import type { Cell, Column, Table } from "./report.ts";
 import { createBackend, describeBackend } from "./support/backends.ts";
-import { largestScaledError, meanAbsoluteError } from "./support/error.ts";
+import { meanAbsoluteError } from "./support/error.ts";
 import { describeSweeps, GAVE_UP_NOTES, runSweeps, type Setting } from "./support/sweeps.ts";
 import { autoregressiveWorkload, type Workload } from "./support/workloads.ts";
 
@@ -97,17 +98,20 @@ async function count(
 ): Promise<Count> {
   const { exact, cell } = workload;
   const meanErrors: number[] = [];
-  let outcome: { result: IterateResult; meanError: number; largestError: number } | null = null;
+  let outcome: { result: IterateResult; meanError: number; largest: number } | null = null;
   await runSweeps(backend, workload, setting, {
     tolerances: [tolerance],
     maxIterations,
     onIterate: (_, states) => meanErrors.push(meanAbsoluteError(states, exact)),
     onResult: (_, result, states) => {
-      const largestError = largestScaledError(states, exact, cell.stateSize);
-      outcome = { result, meanError: meanAbsoluteError(states, exact), largestError };
+      outcome = {
+        result,
+        meanError: meanAbsoluteError(states, exact),
+        largest: largestError(states, exact, cell.stateSize),
+      };
     },
   });
-  const { result, meanError, largestError } = outcome!;
+  const { result, meanError, largest } = outcome!;
   const { iterations, reason, errorEstimate } = result;
   const below = meanErrors.findIndex((error) => error < bound);
   return {
@@ -118,7 +122,7 @@ async function count(
     sweeps: iterations,
     reason,
     meanError,
-    largestError,
+    largestError: largest,
     errorEstimate,
     meanErrors,
   };

@@ -7,10 +7,10 @@
 import type { Backend } from "../src/backend/backend.ts";
 import { blockSize } from "../src/cell/differentiate.ts";
 import { exactCertificate } from "../src/solve/iterate.ts";
+import { largestError } from "../tests/support/agreement.ts";
 import { defineBench } from "./harness.ts";
 import type { Column, Table } from "./report.ts";
 import { createBackend, describeBackend } from "./support/backends.ts";
-import { largestScaledError } from "./support/error.ts";
 import { runSweeps, type Setting } from "./support/sweeps.ts";
 import { chosenWorkloads, sequentialStates, type Workload } from "./support/workloads.ts";
 
@@ -71,7 +71,7 @@ async function sequentialRows(
 ): Promise<Row[]> {
   const { name: model, length, exact, cell } = workload;
   const states = await sequentialStates(backend, workload);
-  const trueError = largestScaledError(states, exact, cell.stateSize);
+  const trueError = largestError(states, exact, cell.stateSize);
   const certificate = exactCertificate({ unitRoundoff: backend.unitRoundoff, length });
   const common = { model, method: "sequential", chunk: null, converged: true, sweeps: 0 };
   return tolerances.map((tolerance) =>
@@ -91,7 +91,7 @@ async function settingRows(
     ...options,
     onResult: (tolerance, result, states) => {
       const { converged, iterations: sweeps, residual, errorEstimate } = result;
-      const trueError = largestScaledError(states, exact, cell.stateSize);
+      const trueError = largestError(states, exact, cell.stateSize);
       const { name: method, chunk } = setting;
       const known = { model, method, chunk, tolerance, converged, sweeps };
       rows.push(makeRow({ ...known, residual, errorEstimate, trueError }));

@@ -6,10 +6,10 @@
  */
 import type { Backend } from "../src/backend/backend.ts";
 import { blockSize } from "../src/cell/differentiate.ts";
+import { largestError } from "../tests/support/agreement.ts";
 import { defineBench } from "./harness.ts";
 import type { Column, Table } from "./report.ts";
 import { createBackend, describeBackend } from "./support/backends.ts";
-import { largestScaledError } from "./support/error.ts";
 import {
   describeSweeps,
   GAVE_UP_NOTES,
@@ -72,10 +72,10 @@ async function solve(
     tolerances: [tolerance, Math.min(tolerance, bound / 10)],
     maxIterations,
     onIterate: (sweep, states) => {
-      errors[sweep] = largestScaledError(states, exact, cell.stateSize);
+      errors[sweep] = largestError(states, exact, cell.stateSize);
     },
     onResult: (_, result, states) => {
-      first ??= { result, trueError: largestScaledError(states, exact, cell.stateSize) };
+      first ??= { result, trueError: largestError(states, exact, cell.stateSize) };
     },
   });
   const { result, trueError } = first!;
