@@ -1,6 +1,6 @@
 /** `defineCell`: a step function, traced once into a straight-line vector program. */
 import type { FloatArray } from "../types.ts";
-import { Graph, type Vector } from "./expression.ts";
+import { Graph, type Leaf, type Vector } from "./expression.ts";
 import { requireKnownOptions } from "./options.ts";
 import { type Matrix, namedMatrix, namedVector, type Tensor, type Tensors } from "./weight.ts";
 
@@ -62,9 +62,9 @@ export interface Cell {
   readonly probes: number;
   readonly graph: Graph;
   /** The leaf s_{t−1}, of `stateSize` elements. */
-  readonly state: Vector;
+  readonly state: Leaf;
   /** The leaf x_t, of `inputSize` elements. */
-  readonly input: Vector;
+  readonly input: Leaf;
   /** s_t, a function of the two. */
   readonly next: Vector;
 }

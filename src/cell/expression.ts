@@ -27,6 +27,9 @@ export type Vector = (
   readonly args: readonly Vector[];
 };
 
+/** A vector that a program reads. */
+export type Leaf = Vector & { readonly kind: "leaf" };
+
 type Content = Vector extends infer V
   ? V extends Vector
     ? Omit<V, "graph" | "id">
@@ -48,8 +51,8 @@ export class Graph {
     return node;
   }
 
-  leaf(name: LeafName, size: number): Vector {
-    return this.#intern(`leaf ${name} ${size}`, { kind: "leaf", name, size, args: [] });
+  leaf(name: LeafName, size: number): Leaf {
+    return this.#intern(`leaf ${name} ${size}`, { kind: "leaf", name, size, args: [] }) as Leaf;
   }
 
   constant(value: number, size: number): Vector {

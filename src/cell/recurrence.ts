@@ -4,14 +4,14 @@
  */
 import type { Cell } from "./define-cell.ts";
 import { blockDiagonal, blockSize, tangent } from "./differentiate.ts";
-import { dependents, type Graph, topologicalOrder, type Vector } from "./expression.ts";
+import { dependents, type Graph, type Leaf, topologicalOrder, type Vector } from "./expression.ts";
 
 export interface Recurrence {
   readonly cell: Cell;
   /** The drive of one step, a function of the leaf "input"; of size 0 if nothing is split off. */
   readonly drive: Vector;
   /** The leaf that a step reads beside "state": "drive", or "input" if nothing is split off. */
-  readonly source: Vector;
+  readonly source: Leaf;
   /** s_t, a function of the two. */
   readonly next: Vector;
 }
@@ -153,7 +153,7 @@ export interface DiagonalProduct {
   /** P before the first step: the identity. */
   readonly identity: Float64Array;
   /** The leaf of random signs that `next` reads where the diagonal has no exact formula. */
-  readonly signs: Vector | null;
+  readonly signs: Leaf | null;
 }
 
 /** The running product of the (block) diagonal Jacobians along a chunk. */

@@ -5,7 +5,7 @@ import type { Evaluation, Fallback, FloatArray, MethodName, Report } from "../ty
 import type { Job } from "../validate.ts";
 import type { Certificate } from "./engine.ts";
 import { exactCertificate, iterate } from "./iterate.ts";
-import { findJump, hasJumps } from "./jumps.ts";
+import { findJump, hasJumps, type Trajectory } from "./jumps.ts";
 import { Pacer } from "./pacing.ts";
 
 /** What the report says of the batch so far: the worst of its sequences. */
@@ -177,16 +177,11 @@ async function solveOne(
   let { converged, reason } = result;
   if (converged && fromStep < length && hasJumps(cell)) {
     engine.readStates(target);
-    const error = Math.max(errorEstimate, engine.unitRoundoff);
     const trajectory = { cell, inputs, states: target, length, reverse: job.reverse };
-    const step = await findJump(trajectory, fromStep, error, pacer);
-    if (step !== null) {
-      converged = false;
-      reason =
-        `the error may be ${error.toExponential(1)}, and at step ${step} that could turn over` +
-        " a comparison which the cell makes";
-      if (onFailure === "sequential") engine.splitSeams();
-    }
+    const error = Math.max(errorEstimate, engine.unitRoundoff);
+    reason = await describeJump(trajectory, fromStep, error, pacer);
+    converged = reason === "";
+    if (!converged && onFailure === "sequential") engine.splitSeams();
   }
   let outcome: Outcome = { residual, errorEstimate, converged, iterations };
   if (!converged) {
@@ -218,6 +213,21 @@ async function solveOne(
     errorEstimate: Infinity,
     fallback: { to: "none", reason: why, fromStep, sequence },
   };
+}
+
+/** Why an error of this size may have made the recurrence go another way; empty if it cannot. */
+async function describeJump(
+  trajectory: Trajectory,
+  fromStep: number,
+  error: number,
+  pacer: Pacer,
+): Promise<string> {
+  const step = await findJump(trajectory, fromStep, error, pacer);
+  if (step === null) return "";
+  return (
+    `the error may be ${error.toExponential(1)}, and at step ${step} that could turn over` +
+    " a comparison which the cell makes"
+  );
 }
 
 function describeLocation({ step, unit }: NonFiniteLocation): string {

@@ -2,7 +2,8 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { Opcode } from "../../assembly/opcode.ts";
-import type { Leaf, ProgramSource } from "../../src/backend/wasm/lower.ts";
+import type { ProgramSource } from "../../src/backend/wasm/lower.ts";
+import type { Leaf } from "../../src/cell/expression.ts";
 import {
   add,
   type Cell,
@@ -38,16 +39,14 @@ const columnCount = 4;
 /** Of the value, plus one: up to fourteen float32 operations, some of which magnify by ten. */
 const accuracy = 1e-5;
 
-const asLeaf = (vector: Vector) => vector as Leaf;
-
 function stepSource(cell: Cell, lanes: number): ProgramSource {
   const { next, source } = recurrenceOf(cell);
-  return { carried: [{ leaf: asLeaf(cell.state), next }], inputs: [asLeaf(source)], lanes };
+  return { carried: [{ leaf: cell.state, next }], inputs: [source], lanes };
 }
 
 function tangentSource(cell: Cell): ProgramSource {
   const recurrence = recurrenceOf(cell);
-  const tangent = asLeaf(cell.graph.leaf("tangent", cell.stateSize));
+  const tangent = cell.graph.leaf("tangent", cell.stateSize);
   const { carried, inputs } = stepSource(cell, 1);
   return {
     carried: [...carried, { leaf: tangent, next: stateTangent(recurrence, tangent) }],
@@ -59,11 +58,11 @@ function tangentSource(cell: Cell): ProgramSource {
 
 function productSource(cell: Cell, lanes: number): ProgramSource {
   const { next, identity, signs } = diagonalProduct(recurrenceOf(cell), "diagonal");
-  const product = asLeaf(cell.graph.leaf("product", identity.length));
+  const product = cell.graph.leaf("product", identity.length);
   const { carried, inputs } = stepSource(cell, lanes);
   return {
     carried: [...carried, { leaf: product, next }],
-    inputs: signs ? [...inputs, asLeaf(signs)] : inputs,
+    inputs: signs ? [...inputs, signs] : inputs,
     lanes,
   };
 }
@@ -158,10 +157,10 @@ describe("random programs", () => {
     forRandomCells((cell) => {
       const { drive } = recurrenceOf(cell);
       if (drive.size === 0) return;
-      const leaf = asLeaf(cell.graph.leaf("driven", drive.size));
+      const leaf = cell.graph.leaf("driven", drive.size);
       expectAgreement(cell, (lanes) => ({
         carried: [{ leaf, next: drive }],
-        inputs: [asLeaf(cell.input)],
+        inputs: [cell.input],
         lanes,
       }));
     });
@@ -203,18 +202,18 @@ describe("random programs", () => {
       const input = [uniform(random, cell.inputSize)];
       const { drive } = recurrenceOf(cell);
       if (drive.size === 0) return;
-      const driven = asLeaf(cell.graph.leaf("driven", drive.size));
+      const driven = cell.graph.leaf("driven", drive.size);
       const driveSource = {
         carried: [{ leaf: driven, next: drive }],
-        inputs: [asLeaf(cell.input)],
+        inputs: [cell.input],
       };
       const run = (source: ProgramSource, values: LaneValues) =>
         compileAlone(source, cell.weights).run(values);
       const computed = run({ ...driveSource, lanes: 1 }, { input }).driven!;
       const split = run(stepSource(cell, 1), { state, drive: computed }).state![0]!;
       const { next, source } = wholeRecurrenceOf(cell);
-      const carried = [{ leaf: asLeaf(cell.state), next }];
-      const together = { carried, inputs: [asLeaf(source)], lanes: 1 };
+      const carried = [{ leaf: cell.state, next }];
+      const together = { carried, inputs: [source], lanes: 1 };
       expect(identical(run(together, { state, input }).state![0]!, split)).toBe(true);
     });
   });

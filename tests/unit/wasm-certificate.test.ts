@@ -7,7 +7,7 @@ import { describe, expect, it } from "vitest";
 import { Certify } from "../../assembly/layout.ts";
 import { ErrorPropagation } from "../../src/backend/reference/certificate.ts";
 import type { KernelExports } from "../../src/backend/wasm/load.ts";
-import { compileProgram, type Leaf } from "../../src/backend/wasm/lower.ts";
+import { compileProgram } from "../../src/backend/wasm/lower.ts";
 import { tangent } from "../../src/cell/differentiate.ts";
 import { add, type Cell, defineCell, linear } from "../../src/cell/index.ts";
 import { interpreter } from "../../src/cell/interpret.ts";
@@ -51,10 +51,10 @@ class CertificateRun {
       memory.kernel,
       {
         carried: [
-          { leaf: cell.state as Leaf, next: step },
-          { leaf: leaf as Leaf, next: moved },
+          { leaf: cell.state, next: step },
+          { leaf: leaf, next: moved },
         ],
-        inputs: [cell.input as Leaf],
+        inputs: [cell.input],
         lanes: 1,
         columns: { leaf: "tangent", count: COLUMNS },
       },

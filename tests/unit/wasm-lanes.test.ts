@@ -5,7 +5,7 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { LaneJob } from "../../src/backend/wasm/job.ts";
-import { type CompiledProgram, compileProgram, type Leaf } from "../../src/backend/wasm/lower.ts";
+import { type CompiledProgram, compileProgram } from "../../src/backend/wasm/lower.ts";
 import type { Signs } from "../../src/backend/wasm/programs.ts";
 import { add, type Cell, defineCell, linear, type Vector } from "../../src/cell/index.ts";
 import { interpreter } from "../../src/cell/interpret.ts";
@@ -133,8 +133,8 @@ function runWithLanes(
   const program: CompiledProgram = compileProgram(
     memory.kernel,
     {
-      carried: [{ leaf: cell.state as Leaf, next: nextOf(run) }],
-      inputs: [cell.input as Leaf, ...(signs ? [cell.graph.leaf("signs", stateSize) as Leaf] : [])],
+      carried: [{ leaf: cell.state, next: nextOf(run) }],
+      inputs: [cell.input, ...(signs ? [cell.graph.leaf("signs", stateSize)] : [])],
       lanes,
     },
     cell.weights,

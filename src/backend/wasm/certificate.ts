@@ -1,8 +1,9 @@
 /** The certificate of an engine's joined states; the kernel is assembly/certificate.ts. */
 import { Certify } from "../../../assembly/layout.ts";
+import type { Leaf } from "../../cell/expression.ts";
 import { type Certificate, ROUNDING_NOISE } from "../../solve/engine.ts";
 import type { KernelExports } from "./load.ts";
-import type { CompiledProgram, Leaf } from "./lower.ts";
+import type { CompiledProgram } from "./lower.ts";
 import type { KernelMemory } from "./memory.ts";
 
 /** One tangent for the defects, three for rounding errors. */

@@ -1,4 +1,5 @@
 /** The sweeps, scans and certificate of one sequence, on the kernels' memory. */
+import type { Leaf } from "../../cell/expression.ts";
 import type { Certificate, Defects, EngineProblem, SweepEngine } from "../../solve/engine.ts";
 import type { Damping } from "../../solve/method.ts";
 import type { FloatArray, JacobianKind } from "../../types.ts";
@@ -7,7 +8,7 @@ import { ChunkMemory } from "./chunks.ts";
 import { DRIVE_LANES, DriveRunner } from "./drive.ts";
 import { LaneJob } from "./job.ts";
 import type { KernelExports } from "./load.ts";
-import type { CompiledProgram, Leaf } from "./lower.ts";
+import type { CompiledProgram } from "./lower.ts";
 import type { KernelMemory } from "./memory.ts";
 import type { CellPrograms, ProgramCache, ProgramSet, SweepProgram } from "./programs.ts";
 import { copyRows } from "./sequential.ts";

@@ -3,7 +3,7 @@
  * views cost nothing, and neighbouring instructions that work on neighbouring vectors become one.
  */
 import { INSTRUCTION_SIZE, Opcode } from "../../../assembly/opcode.ts";
-import type { Vector } from "../../cell/expression.ts";
+import type { Leaf, Vector } from "../../cell/expression.ts";
 import { interpreter } from "../../cell/interpret.ts";
 import { block, type Matrix, matrixValues, type Tensors } from "../../cell/weight.ts";
 import type { KernelMemory } from "./memory.ts";
@@ -15,8 +15,6 @@ import {
   type Selection,
   selectOperations,
 } from "./select.ts";
-
-export type Leaf = Vector & { readonly kind: "leaf" };
 
 export interface ProgramSource {
   /** What a step carries on: each leaf with the output that becomes its next value. */

@@ -1,7 +1,7 @@
 /** The compiled programs of each cell, made when first needed and kept. */
 import type { Cell } from "../../cell/define-cell.ts";
+import type { Leaf } from "../../cell/expression.ts";
 import {
-  type DiagonalProduct,
   diagonalProduct,
   probeSigns,
   type Recurrence,
@@ -14,7 +14,6 @@ import type { JacobianKind } from "../../types.ts";
 import {
   type CompiledProgram,
   compileProgram,
-  type Leaf,
   type PackedMatrices,
   type ProgramSource,
 } from "./lower.ts";
@@ -69,7 +68,7 @@ export class CellPrograms {
 
   /** The leaf that a step reads beside the state. */
   get source(): Leaf {
-    return asLeaf(this.#recurrence.source);
+    return this.#recurrence.source;
   }
 
   /** Takes x_t in the leaf "input" to the drive; null if nothing is split off. */
@@ -78,11 +77,10 @@ export class CellPrograms {
     if (drive.size === 0) return null;
     const { graph } = this.#cell;
     // What the drive program "carries" is only its output: it reads nothing of the step before.
-    const leaf = asLeaf(graph.leaf("driven", drive.size));
-    const input = asLeaf(this.#cell.input);
+    const leaf = graph.leaf("driven", drive.size);
     return this.#compile(`drive ${lanes}`, {
       carried: [{ leaf, next: drive }],
-      inputs: [input],
+      inputs: [this.#cell.input],
       lanes,
     });
   }
@@ -91,7 +89,7 @@ export class CellPrograms {
   step(lanes: number): CompiledProgram {
     const { next } = this.#recurrence;
     return this.#compile(`step ${lanes}`, {
-      carried: [{ leaf: asLeaf(this.#cell.state), next }],
+      carried: [{ leaf: this.#cell.state, next }],
       inputs: [this.source],
       lanes,
     });
@@ -108,10 +106,10 @@ export class CellPrograms {
   #tangentSource(columns: Columns): ProgramSource {
     const recurrence = this.#recurrence;
     const { graph, state, stateSize } = this.#cell;
-    const tangent = asLeaf(graph.leaf("tangent", stateSize));
+    const tangent = graph.leaf("tangent", stateSize);
     return {
       carried: [
-        { leaf: asLeaf(state), next: recurrence.next },
+        { leaf: state, next: recurrence.next },
         { leaf: tangent, next: stateTangent(recurrence, tangent) },
       ],
       inputs: [this.source],
@@ -164,14 +162,14 @@ export class CellPrograms {
   #makeDiagonal(jacobian: "diagonal" | "block", lanes: number): SweepProgram {
     const recurrence = this.#recurrence;
     const { graph, state } = this.#cell;
-    const product: DiagonalProduct = diagonalProduct(recurrence, jacobian);
+    const product = diagonalProduct(recurrence, jacobian);
     const productWidth = product.identity.length;
     const inputs = [this.source];
-    if (product.signs) inputs.push(asLeaf(product.signs));
+    if (product.signs) inputs.push(product.signs);
     const program = this.#compile(`${jacobian} ${lanes}`, {
       carried: [
-        { leaf: asLeaf(state), next: recurrence.next },
-        { leaf: asLeaf(graph.leaf("product", productWidth)), next: product.next },
+        { leaf: state, next: recurrence.next },
+        { leaf: graph.leaf("product", productWidth), next: product.next },
       ],
       inputs,
       lanes,
@@ -205,11 +203,6 @@ export class CellPrograms {
     }
     return program;
   }
-}
-
-function asLeaf(vector: Cell["state"]): Leaf {
-  if (vector.kind !== "leaf") throw new TypeError(`expected a leaf, got a ${vector.kind}`);
-  return vector as Leaf;
 }
 
 /** A cell's programs, with the drive split off and with the drive in the step. */
