@@ -5,7 +5,7 @@
  * Two counts of sweeps: until the mean absolute error against the float64 oracle is below a bound,
  * which is the paper's, and until the certificate holds, which is when the library stops by itself.
  */
-import type { Backend } from "../src/backend/backend.ts";
+import type { HostBackend } from "../src/backend/backend.ts";
 import type { IterateResult } from "../src/solve/iterate.ts";
 import { largestError } from "../tests/support/agreement.ts";
 import { defineBench } from "./harness.ts";
@@ -91,7 +91,7 @@ interface Count {
 }
 
 async function count(
-  backend: Backend,
+  backend: HostBackend,
   workload: Workload,
   setting: Compared,
   { bound, tolerance, maxIterations }: Record<"bound" | "tolerance" | "maxIterations", number>,
@@ -208,7 +208,10 @@ function sweepsTable(
   };
 }
 
-function errorsTable(backends: readonly Backend[], counts: readonly (readonly Count[])[]): Table {
+function errorsTable(
+  backends: readonly HostBackend[],
+  counts: readonly (readonly Count[])[],
+): Table {
   const errors = ["mean error", "largest error", "estimate"].map(
     (title): Column => ({ title, align: "right" }),
   );

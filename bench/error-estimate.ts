@@ -4,9 +4,9 @@
  *
  * A result that claims to have converged must not have an estimate below a tenth of its true error.
  */
-import type { Backend } from "../src/backend/backend.ts";
+import type { HostBackend } from "../src/backend/backend.ts";
 import { blockSize } from "../src/cell/differentiate.ts";
-import { exactCertificate } from "../src/solve/iterate.ts";
+import { exactCertificate } from "../src/solve/engine.ts";
 import { largestError } from "../tests/support/agreement.ts";
 import { defineBench } from "./harness.ts";
 import type { Column, Table } from "./report.ts";
@@ -65,7 +65,7 @@ function makeRow(row: Omit<Row, "ratio">): Row {
 }
 
 async function sequentialRows(
-  backend: Backend,
+  backend: HostBackend,
   workload: Workload,
   tolerances: readonly number[],
 ): Promise<Row[]> {
@@ -80,7 +80,7 @@ async function sequentialRows(
 }
 
 async function settingRows(
-  backend: Backend,
+  backend: HostBackend,
   workload: Workload,
   setting: Setting,
   options: { readonly tolerances: readonly number[]; readonly maxIterations: number },

@@ -5,6 +5,9 @@ import { cpus } from "node:os";
 import { dirname } from "node:path";
 import { fileURLToPath } from "node:url";
 
+/** In a bundle (support/bundle.ts), where there is no repository: the commit that it was made from. */
+declare const ANTLER_COMMIT: string | undefined;
+
 /** A string is printed as it is, a number to its column's digits, null as a dash. */
 export type Cell = string | number | null;
 
@@ -90,7 +93,7 @@ export function machineFacts(): Machine {
     cores: processors.length,
     node: process.version,
     platform: `${process.platform} ${process.arch}`,
-    commit: gitCommit(),
+    commit: typeof ANTLER_COMMIT === "string" ? ANTLER_COMMIT : gitCommit(),
     date: new Date().toISOString(),
   };
 }
@@ -99,7 +102,8 @@ export function renderMachine({ cpu, cores, node, platform, commit, date }: Mach
   return `${cpu}, ${cores} cores, Node ${node}, ${platform}, commit ${commit ?? "unknown"}, ${date}`;
 }
 
-function gitCommit(): string | null {
+/** HEAD, with "+" where the working tree differs from it; null outside a repository. */
+export function gitCommit(): string | null {
   const git = (...args: string[]) =>
     execFileSync("git", args, {
       cwd: dirname(fileURLToPath(import.meta.url)),

@@ -3,18 +3,16 @@
  *
  *     npm run bench                          lists the benches
  *     npm run bench -- NAME [--json FILE]    runs bench/NAME.ts; its own options follow
+ *     npm run bench -- NAME --bundle         writes it to dist/bench/NAME.js, which needs no other file
  */
 import { readdirSync } from "node:fs";
-import { dirname, join, relative, resolve } from "node:path";
+import { dirname, join, relative } from "node:path";
 import { fileURLToPath, pathToFileURL } from "node:url";
-import { parseArgs } from "node:util";
-import type { Bench, OptionSpec, OptionSpecs, OptionValue } from "./harness.ts";
-import { machineFacts, renderMachine, renderTable, writeJson } from "./report.ts";
+import type { Bench } from "./harness.ts";
+import { bundleBench } from "./support/bundle.ts";
+import { runBench, runCommand, UsageError } from "./support/command.ts";
 
 const folder = dirname(fileURLToPath(import.meta.url));
-
-/** A wrong command line: printed as one line, without a stack. */
-class UsageError extends Error {}
 
 /** The benches that load, by name, and the errors of the files that do not. */
 interface Catalogue {
@@ -32,26 +30,12 @@ async function main(args: readonly string[]): Promise<void> {
   if (!candidateNames().includes(name)) throw new UsageError(await unknownBench(name));
   const bench = await load(name);
   if (bench === null) throw new UsageError(await unknownBench(name));
-  if (rest.includes("--help") || rest.includes("-h")) {
-    process.stdout.write(`${name}: ${bench.description}\n${renderOptions(bench.options ?? {})}`);
+  if (rest.includes("--bundle")) {
+    const file = await bundleBench(name);
+    process.stdout.write(`written to ${relative(process.cwd(), file)}\n`);
     return;
   }
-  await runBench(name, bench, rest);
-}
-
-async function runBench(name: string, bench: Bench, args: readonly string[]): Promise<void> {
-  const { options, json } = parseOptions(bench.options ?? {}, args);
-  const machine = machineFacts();
-  process.stdout.write(`${name}: ${bench.description}\n${renderMachine(machine)}\n`);
-  const log = (line: string) => process.stderr.write(`${line}\n`);
-  const result = await bench.run({ options, log });
-  for (const table of result.tables) process.stdout.write(`\n${renderTable(table)}\n`);
-  if (result.notes?.length) process.stdout.write(`\n${result.notes.join("\n")}\n`);
-  // npm runs scripts in the package's folder; a path is meant from where the user stands.
-  const base = process.env.INIT_CWD ?? process.cwd();
-  const path = json ? resolve(base, json) : join(folder, "results", `${name}.local.json`);
-  writeJson(path, { bench: name, description: bench.description, machine, options, ...result });
-  process.stdout.write(`\nwritten to ${relative(base, path)}\n`);
+  await runBench(name, bench, rest, join(folder, "results", `${name}.local.json`));
 }
 
 /** Files that may be benches: those of this folder that are not part of the harness. */
@@ -90,7 +74,7 @@ async function unknownBench(name: string): Promise<string> {
 }
 
 function renderCatalogue(benches: Catalogue["benches"], broken: Catalogue["broken"]): string {
-  const lines = ["usage: npm run bench -- NAME [--json FILE] [options]", ""];
+  const lines = ["usage: npm run bench -- NAME [--json FILE] [options] | NAME --bundle", ""];
   const width = Math.max(0, ...[...benches.keys(), ...broken.keys()].map((name) => name.length));
   for (const [name, { description, options }] of benches) {
     lines.push(`${name.padEnd(width)}  ${description}`);
@@ -105,59 +89,4 @@ function renderCatalogue(benches: Catalogue["benches"], broken: Catalogue["broke
   return `${lines.join("\n")}\n`;
 }
 
-function renderOptions(specs: OptionSpecs): string {
-  const lines = Object.entries(specs).map(
-    ([name, spec]) => `  --${name}  ${spec.description} (default ${String(spec.default)})`,
-  );
-  const common = "  --json  the file to write (default bench/results/NAME.local.json)";
-  return `${[...lines, common].join("\n")}\n`;
-}
-
-function parseOptions(specs: OptionSpecs, args: readonly string[]) {
-  const types = Object.fromEntries(
-    Object.entries(specs).map(([name, spec]) => [
-      name,
-      { type: typeof spec.default === "boolean" ? ("boolean" as const) : ("string" as const) },
-    ]),
-  );
-  let values: Record<string, string | boolean | undefined>;
-  try {
-    ({ values } = parseArgs({
-      args: [...args],
-      options: { ...types, json: { type: "string" } },
-      allowNegative: true,
-    }) as { values: typeof values });
-  } catch (error) {
-    throw new UsageError((error as Error).message.split("\n")[0]);
-  }
-  const { json, ...given } = values;
-  const options: Record<string, OptionValue> = {};
-  for (const [name, spec] of Object.entries(specs)) {
-    options[name] = convert(name, spec, given[name]);
-  }
-  return { options, json: json as string | undefined };
-}
-
-/** An option's text as the type of its default. */
-function convert(name: string, spec: OptionSpec, given: string | boolean | undefined): OptionValue {
-  if (given === undefined || typeof given === "boolean") return given ?? spec.default;
-  if (typeof spec.default === "number") return parseNumber(name, given);
-  if (typeof spec.default === "string") return given;
-  const parts = given.split(",").map((part) => part.trim());
-  const numbers = Array.isArray(spec.default) && typeof spec.default[0] === "number";
-  return numbers ? parts.map((part) => parseNumber(name, part)) : parts;
-}
-
-function parseNumber(name: string, text: string): number {
-  const value = Number(text);
-  if (text !== "" && !Number.isNaN(value)) return value;
-  throw new UsageError(`--${name}: expected a number, got "${text}"`);
-}
-
-try {
-  await main(process.argv.slice(2));
-} catch (error) {
-  const text = error instanceof UsageError ? error.message : (error as Error).stack;
-  process.stderr.write(`bench: ${text ?? String(error)}\n`);
-  process.exitCode = 1;
-}
+await runCommand(main);

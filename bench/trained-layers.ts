@@ -4,7 +4,7 @@
  *
  * Every layer is fed with the exact states of the layer before, and starts from a guess of zeros.
  */
-import type { Backend } from "../src/backend/backend.ts";
+import type { HostBackend } from "../src/backend/backend.ts";
 import { blockSize } from "../src/cell/differentiate.ts";
 import { largestError } from "../tests/support/agreement.ts";
 import { defineBench } from "./harness.ts";
@@ -59,7 +59,7 @@ interface Limits {
 }
 
 async function solve(
-  backend: Backend,
+  backend: HostBackend,
   workload: Workload,
   setting: Setting,
   { bound, tolerance, maxIterations }: Limits,

@@ -1,7 +1,9 @@
 /**
- * Builds the package: two WebAssembly kernels, one ES module, its type declarations.
+ * Builds the package: two WebAssembly kernels, the shaders, the ES modules, their type declarations.
  *
  *     node scripts/build.mjs [--wasm-only] [--force]
+ *
+ * With ANTLER_READABLE_SHADERS=1, shaders keep their names and lines, to read them in a debugger.
  *
  * A step runs only when the contents of its inputs differ from those of its last run, so that a
  * repeated build is quick. Outputs are made aside and moved into place, so that a failed or a
@@ -20,15 +22,22 @@ import {
   statSync,
   writeFileSync,
 } from "node:fs";
-import { basename, dirname, join, resolve } from "node:path";
+import { basename, dirname, join, relative, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import { parseArgs, promisify } from "node:util";
+import { deflateSync } from "node:zlib";
+import { hostNames, shrinkShaders } from "./shrink-wgsl.mjs";
 import { describeWasm } from "./wasm-sections.mjs";
 
 const root = resolve(dirname(fileURLToPath(import.meta.url)), "..");
 const dist = join(root, "dist");
 const script = "scripts/build.mjs";
-const generated = join(root, "src/backend/wasm/generated");
+const kernelModule = join(root, "src/backend/wasm/generated/kernels.ts");
+const shaderModule = join(root, "src/backend/webgpu/generated/shaders.ts");
+const readableShaders = process.env.ANTLER_READABLE_SHADERS === "1";
+/** What a page downloads at once, what it downloads where it may use WebGPU, and what both need. */
+const bundles = { index: "src/index.ts", webgpu: "src/backend/webgpu/backend.ts" };
+const sharedBundle = "shared";
 
 /** The two builds of assembly/: every engine runs `plain`, `relaxed` wants a probe first. */
 const kernels = [
@@ -49,6 +58,17 @@ async function main() {
   try {
     const kernelInputs = ["assembly", "asconfig.json", script, ...versionsOf("assemblyscript")];
     await step("kernels", force, kernelInputs, kernelOutputs(), () => buildKernels(scratch));
+    const shaderInputs = ["gpu", ...shaderHosts(), script, "scripts/shrink-wgsl.mjs"];
+    shaderInputs.push(...versionsOf("typescript"));
+    const variant = readableShaders ? " readable" : "";
+    await step(
+      "shaders",
+      force,
+      shaderInputs,
+      [shaderModule],
+      () => buildShaders(scratch),
+      variant,
+    );
     if (values["wasm-only"]) return;
     const sources = [
       "src",
@@ -70,10 +90,10 @@ async function main() {
   }
 }
 
-/** Runs `work` unless `outputs` exist and were made from these very inputs. */
-async function step(name, force, inputs, outputs, work) {
+/** Runs `work` unless `outputs` exist and were made from these very inputs, in this very variant. */
+async function step(name, force, inputs, outputs, work, variant = "") {
   const stamp = join(dist, `.${name}.stamp`);
-  const digest = digestOf(inputs);
+  const digest = digestOf(inputs) + variant;
   const unchanged =
     outputs.every((path) => existsSync(path)) &&
     existsSync(stamp) &&
@@ -88,11 +108,12 @@ async function step(name, force, inputs, outputs, work) {
 }
 
 function kernelOutputs() {
-  return kernels.flatMap(({ name }) => [join(dist, `${name}.wasm`), join(generated, `${name}.ts`)]);
+  return [...kernels.map(({ name }) => join(dist, `${name}.wasm`)), kernelModule];
 }
 
 function bundleOutputs() {
-  return [join(dist, "index.js"), join(dist, "index.js.map")];
+  const names = [...Object.keys(bundles), sharedBundle];
+  return names.flatMap((name) => [join(dist, `${name}.js`), join(dist, `${name}.js.map`)]);
 }
 
 async function buildKernels(scratch) {
@@ -100,7 +121,12 @@ async function buildKernels(scratch) {
   const built = await Promise.allSettled(kernels.map((kernel) => buildKernel(kernel, scratch)));
   const failure = built.find(({ status }) => status === "rejected");
   if (failure) throw failure.reason;
-  return built.map(({ value }) => value).join(", ");
+  const contents = built.map(({ value }) => value);
+  mkdirSync(dirname(kernelModule), { recursive: true });
+  const aside = join(scratch, "kernels.ts");
+  writeFileSync(aside, inlineModule(contents));
+  renameSync(aside, kernelModule);
+  return kernels.map(({ name }, i) => `${name}.wasm ${contents[i].length} bytes`).join(", ");
 }
 
 async function buildKernel({ target, name }, scratch) {
@@ -116,24 +142,60 @@ async function buildKernel({ target, name }, scratch) {
   if (!exports.includes("memory")) {
     throw new BuildError(`${name}.wasm: expected an exported memory, got ${exports.join(", ")}`);
   }
-  mkdirSync(generated, { recursive: true });
-  const module = join(scratch, `${name}.ts`);
-  writeFileSync(module, inlineModule(target, bytes));
-  renameSync(module, join(generated, `${name}.ts`));
   renameSync(outFile, join(dist, `${name}.wasm`));
-  return `${name}.wasm ${bytes.length} bytes`;
+  return bytes;
 }
 
 /**
- * The kernel as a module of its own: it loads alike under a bundler, vitest and tsx, and without a
- * file system. The annotation keeps the literal out of the type declarations.
+ * The kernels as a module: it loads alike under a bundler, vitest and tsx, and without a file system.
+ * They are alike, and so are compressed in one piece. The annotations keep the literals out of the type
+ * declarations.
  */
-function inlineModule(target, bytes) {
+function inlineModule(contents) {
+  const compressed = deflateSync(Buffer.concat(contents), { level: 9, memLevel: 9 });
   return [
-    `/** The \`${target}\` kernel in base64. Generated by scripts/build.mjs: do not edit. */`,
-    `const kernel: string =\n  "${bytes.toString("base64")}";`,
-    "export default kernel;\n",
+    "/** The kernels, one after the other, compressed. Generated by scripts/build.mjs: do not edit. */",
+    "export const kernels: {",
+    "  /** In the format of RFC 1950 (zlib), in base64. */",
+    "  readonly base64: string;",
+    "  /** Bytes of the plain one, which comes first. */",
+    "  readonly plainLength: number;",
+    "} = {",
+    `  base64:\n    "${compressed.toString("base64")}",`,
+    `  plainLength: ${contents[0].length},`,
+    "};\n",
   ].join("\n");
+}
+
+/** Sources of what writes code for shaders, and so knows names in them. */
+function shaderHosts() {
+  const files = filesBelow(join(root, "src/backend/webgpu")).map((path) => relative(root, path));
+  const written = files.filter((path) => path !== relative(root, shaderModule));
+  return [...written, "src/cell/pointwise.ts"];
+}
+
+/** The files of gpu/ as one module of strings, by path; shrunk, see shrink-wgsl.mjs. */
+async function buildShaders(scratch) {
+  const folder = join(root, "gpu");
+  const files = filesBelow(folder).filter((path) => path.endsWith(".wgsl"));
+  const sources = files.map((path) => [
+    relative(folder, path).replaceAll("\\", "/"),
+    readFileSync(path, "utf8"),
+  ]);
+  const hosts = shaderHosts().map((path) => readFileSync(join(root, path), "utf8"));
+  const shaders = shrinkShaders(
+    Object.fromEntries(sources),
+    readableShaders ? null : hostNames(hosts),
+  );
+  const text = [
+    "/** The shaders of gpu/, shrunk. Generated by scripts/build.mjs: do not edit. */",
+    `export const shaders: Readonly<Record<string, string>> = ${JSON.stringify(shaders, null, 2)};\n`,
+  ];
+  mkdirSync(dirname(shaderModule), { recursive: true });
+  const aside = join(scratch, "shaders.ts");
+  writeFileSync(aside, text.join("\n"));
+  renameSync(aside, shaderModule);
+  return `${Object.keys(shaders).length} files, ${text[1].length} bytes`;
 }
 
 async function buildBundle(scratch) {
@@ -143,10 +205,12 @@ async function buildBundle(scratch) {
   try {
     const result = await build({
       absWorkingDir: root,
-      entryPoints: ["src/index.ts"],
-      outfile: join(dist, "index.js"),
+      entryPoints: bundles,
+      outdir: dist,
       bundle: true,
       format: "esm",
+      splitting: true,
+      chunkNames: sharedBundle,
       platform: "neutral",
       target: "es2022",
       minify: true,
@@ -174,10 +238,27 @@ async function buildDeclarations(scratch) {
   const outDir = join(scratch, "types");
   await runTool("tsc", process.execPath, [tsc, "-p", "tsconfig.build.json", "--outDir", outDir]);
   const files = filesBelow(outDir).filter((path) => path.endsWith(".d.ts"));
-  for (const file of files) writeFileSync(file, portableDeclarations(readFileSync(file, "utf8")));
+  const needed = declarationsFor(join(outDir, "src/index.d.ts"));
+  for (const file of files) {
+    // The rest tells a user nothing, and would not compile without the types of WebGPU.
+    if (!needed.has(file)) rmSync(file);
+    else writeFileSync(file, portableDeclarations(readFileSync(file, "utf8")));
+  }
   rmSync(join(dist, "types"), { recursive: true, force: true });
   renameSync(outDir, join(dist, "types"));
-  return `${files.length} declaration files`;
+  return `${needed.size} declaration files`;
+}
+
+const relativeImport = /(\bfrom\s*|\bimport\s*\(?\s*)"(\.\.?\/[^"]*)\.ts"/g;
+
+/** A declaration file and all that it imports, directly or not. */
+function declarationsFor(file, found = new Set()) {
+  if (found.has(file)) return found;
+  found.add(file);
+  for (const [, , path] of readFileSync(file, "utf8").matchAll(relativeImport)) {
+    declarationsFor(resolve(dirname(file), `${path}.d.ts`), found);
+  }
+  return found;
 }
 
 /**
@@ -185,10 +266,7 @@ async function buildDeclarations(scratch) {
  * not say that `Symbol.dispose` needs a library that a user's target may not include.
  */
 function portableDeclarations(text) {
-  const rewritten = text.replace(
-    /(\bfrom\s*|\bimport\s*\(?\s*)"(\.\.?\/[^"]*)\.ts"/g,
-    (_, keyword, path) => `${keyword}"${path}.js"`,
-  );
+  const rewritten = text.replace(relativeImport, (_, keyword, path) => `${keyword}"${path}.js"`);
   const disposable = rewritten.includes("[Symbol.dispose]");
   return disposable ? `/// <reference lib="esnext.disposable" />\n${rewritten}` : rewritten;
 }

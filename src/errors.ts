@@ -49,3 +49,26 @@ export class ConvergenceError extends Error {
     super(message);
   }
 }
+
+/** The WebGPU device is gone, for one of the browser's or the driver's reasons; so are its buffers. */
+export class DeviceLostError extends Error {
+  override readonly name = "DeviceLostError";
+  constructor(readonly reason: string) {
+    super(`the WebGPU device was lost: ${reason}`);
+  }
+}
+
+export type GpuErrorKind = "validation" | "out-of-memory" | "internal";
+
+/** WebGPU refused or failed at something. After "out-of-memory", less may still go through. */
+export class GpuError extends Error {
+  override readonly name = "GpuError";
+  constructor(
+    readonly kind: GpuErrorKind,
+    /** What was being done. */
+    readonly label: string,
+    detail: string,
+  ) {
+    super(`${label}: WebGPU ${kind} error: ${detail}`);
+  }
+}

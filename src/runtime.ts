@@ -1,29 +1,19 @@
-/** The front door: which backends this machine has, and evaluation on the one that fits. */
+/** The front door: evaluation on the backend that fits. `create-runtime.ts` finds out which there are. */
 import type { Backend } from "./backend/backend.ts";
-import { createReferenceBackend } from "./backend/reference/backend.ts";
-import { createWasmBackend } from "./backend/wasm/backend.ts";
-import type { WasmSource } from "./backend/wasm/load.ts";
 import type { Cell } from "./cell/define-cell.ts";
-import { BackendUnavailableError } from "./errors.ts";
-import { show } from "./show.ts";
-import { chooseMethod } from "./solve/choice.ts";
+import { BackendUnavailableError, DeviceLostError, GpuError } from "./errors.ts";
+import { chooseMethod, suitsGpu } from "./solve/choice.ts";
 import { solve } from "./solve/solve.ts";
-import type { BackendName, EvaluateOptions, Evaluation, FloatArray } from "./types.ts";
-import { checkJob, checkKeys, checkOneOf, type Job } from "./validate.ts";
-
-export interface RuntimeOptions {
-  /** "auto" takes the fastest that this machine has. Default "auto". */
-  backend?: BackendName | "auto";
-  /** The WebAssembly kernels: a URL, their bytes or a compiled module. Default: the inlined ones. */
-  wasm?: WasmSource;
-  /**
-   * Whether results must be the same on every CPU. If not, the relaxed-SIMD kernels are used where
-   * the engine has them; they round some sums differently from one CPU to another. Default false.
-   */
-  reproducible?: boolean;
-  /** Largest size of the WebAssembly memory, in bytes. Default 2 GiB. */
-  memoryLimit?: number;
-}
+import type {
+  AdapterDescription,
+  BackendName,
+  Device,
+  DeviceArray,
+  EvaluateOptions,
+  Evaluation,
+  FloatArray,
+} from "./types.ts";
+import { checkJob, checkOneOf, checkShape, type Job, type Shape } from "./validate.ts";
 
 export interface BackendStatus {
   readonly name: BackendName;
@@ -32,19 +22,17 @@ export interface BackendStatus {
   readonly reason?: string;
   /** Which WebAssembly build it uses. */
   readonly simd?: "plain" | "relaxed";
+  /** The GPU, or the program that imitates one. */
+  readonly adapter?: AdapterDescription;
 }
 
-const backendChoices = ["auto", "wasm", "reference"] as const;
-const optionNames = ["backend", "wasm", "reproducible", "memoryLimit"];
-const DEFAULT_MEMORY_LIMIT = 2 ** 31;
-const WASM_PAGE = 65536;
+export const backendChoices = ["auto", "webgpu", "wasm", "reference"] as const;
 
 /** @typeParam States the arrays that states come in: float64 only where "reference" was named. */
 export class Runtime<States extends FloatArray = Float32Array> {
   /** What this machine has, fastest first. */
   readonly backends: readonly BackendStatus[];
   readonly #backends: ReadonlyMap<BackendName, Backend>;
-  readonly #preferred: BackendName;
   /** The backend that the runtime was asked for. */
   readonly #named: BackendName | "auto";
   /** The end of the queue: evaluations share the kernels' memory, so they run one after the other. */
@@ -60,7 +48,12 @@ export class Runtime<States extends FloatArray = Float32Array> {
     this.backends = statuses;
     this.#backends = backends;
     this.#named = named;
-    this.#preferred = named === "auto" ? statuses.find((status) => status.available)!.name : named;
+  }
+
+  /** The device of the WebGPU backend, on which `output: "gpu"` leaves its buffers; null without one. */
+  get device(): Device | null {
+    const backend = this.#backends.get("webgpu");
+    return backend?.kind === "device" ? backend.device : null;
   }
 
   /**
@@ -68,12 +61,19 @@ export class Runtime<States extends FloatArray = Float32Array> {
    *
    * @param cell the recurrence.
    * @param inputs `[T, inputSize]` row-major, or all sequences of a batch row after row; the number of
-   * steps for a cell that reads no input. Must not be changed before the promise settles.
+   * steps for a cell that reads no input. Must not be changed before the promise settles. WebGPU also
+   * takes a `GPUBuffer` of float32 on `runtime.device`, with usage COPY_SRC, which stays the caller's.
    * @returns the states `[T, stateSize]`, the final states, and a report of what ran and how well.
    * @throws TypeError, RangeError for arguments, naming the one; RangeError when the memory that the
    * run needs cannot be had; `NonFiniteError` when the exact states are NaN or infinite;
-   * `ConvergenceError` with `onFailure: "throw"`; `BackendUnavailableError`; the signal's reason.
+   * `ConvergenceError` with `onFailure: "throw"`; `BackendUnavailableError`; `DeviceLostError` and
+   * `GpuError` when "webgpu" was named (else WebAssembly does the work); the signal's reason.
    */
+  evaluate(
+    cell: Cell,
+    inputs: FloatArray | DeviceArray | number,
+    options: EvaluateOptions & { output: "gpu" },
+  ): Promise<Evaluation<DeviceArray>>;
   evaluate(
     cell: Cell,
     inputs: FloatArray | number,
@@ -81,35 +81,86 @@ export class Runtime<States extends FloatArray = Float32Array> {
   ): Promise<Evaluation<Float64Array>>;
   evaluate(
     cell: Cell,
-    inputs: FloatArray | number,
+    inputs: FloatArray | DeviceArray | number,
     options?: EvaluateOptions,
   ): Promise<Evaluation<States>>;
   async evaluate(
     cell: Cell,
-    inputs: FloatArray | number,
+    inputs: FloatArray | DeviceArray | number,
     options: EvaluateOptions = {},
-  ): Promise<Evaluation<FloatArray>> {
-    if (this.#disposed) throw new Error("runtime: expected a live runtime, got a disposed one");
+  ): Promise<Evaluation<FloatArray | DeviceArray>> {
     const job = checkJob(cell, inputs, options);
+    return this.#enqueue(job, options, async (backend, automatic) => {
+      const result = await this.#run(backend, job, automatic);
+      // Whoever did not name a backend gets float32, whatever ran.
+      return automatic ? inFloat32(result) : result;
+    });
+  }
+
+  /**
+   * Compiles what evaluations of this shape will need, so that the first of them is as fast as the next.
+   *
+   * @param shape the steps, and those of `evaluate`'s options that matter: `method`, `chunk`,
+   * `jacobian`, `damping`, `lengths`, `output`, `backend`, `maxIterations`.
+   */
+  async warmup(cell: Cell, shape: Shape): Promise<void> {
+    const job = checkShape(cell, shape);
+    await this.#enqueue(job, shape, async (backend) => {
+      if (backend.kind !== "device") return;
+      const plan = chooseMethod(backend, job);
+      await backend.warmup(plan.job, plan.method === "sequential");
+    });
+  }
+
+  async #enqueue<Result>(
+    job: Job,
+    options: EvaluateOptions,
+    work: (backend: Backend, automatic: boolean) => Promise<Result>,
+  ): Promise<Result> {
+    if (this.#disposed) throw new Error("runtime: expected a live runtime, got a disposed one");
     const { backend: name = this.#named } = options;
-    const backend = this.#backend(name);
+    const backend = this.#backend(name, job);
     const before = this.#queue;
-    const turn = before.then(() => this.#run(backend, job, name === "auto"));
+    const turn = before.then(() => work(backend, name === "auto"));
     this.#queue = turn.catch(() => {});
     // A run looks at the signal itself; while it waits for its turn, this does.
     if (job.signal) await unlessAborted(before, job.signal);
     return turn;
   }
 
-  async #run(backend: Backend, job: Job, automatic: boolean): Promise<Evaluation<FloatArray>> {
-    const result = await solve(backend, job, chooseMethod(backend, job));
-    // Whoever did not name a backend gets float32, whatever ran.
-    return automatic ? inFloat32(result) : result;
+  async #run(
+    backend: Backend,
+    job: Job,
+    automatic: boolean,
+  ): Promise<Evaluation<FloatArray | DeviceArray>> {
+    try {
+      return await solve(backend, chooseMethod(backend, job));
+    } catch (error) {
+      const other = this.#backends.get("wasm");
+      const needsGpu = job.output === "gpu" || job.deviceInputs !== null;
+      const mayMove = backend.kind === "device" && automatic && !needsGpu;
+      if (!mayMove || !other || !isOfTheDevice(error)) throw error;
+      const { report, ...result } = await solve(other, chooseMethod(other, job));
+      const failover = `backend "webgpu" failed (${error.message}), so "wasm" did all of the work`;
+      return { ...result, report: { ...report, failover } };
+    }
   }
 
-  #backend(name: BackendName | "auto"): Backend {
+  /** What "auto" means for this job: a real GPU where it may pay, else the CPU. */
+  #preferred(job: Job): BackendName {
+    const available = this.backends.filter((status) => status.available);
+    if (job.output === "gpu" || job.deviceInputs) return "webgpu";
+    const suited = available.filter(({ name }) => name !== "webgpu" || suitsGpu(job));
+    return (suited[0] ?? available[0])!.name;
+  }
+
+  #backend(name: BackendName | "auto", job: Job): Backend {
     checkOneOf("backend", name, backendChoices);
-    const chosen = name === "auto" ? this.#preferred : name;
+    const chosen = name === "auto" ? this.#preferred(job) : name;
+    if (chosen !== "webgpu" && (job.output === "gpu" || job.deviceInputs)) {
+      const what = job.output === "gpu" ? `output: "gpu"` : "inputs: a GPUBuffer";
+      throw new RangeError(`${what} needs backend "webgpu", got "${chosen}"`);
+    }
     const backend = this.#backends.get(chosen);
     if (backend) return backend;
     const status = this.backends.find((other) => other.name === chosen);
@@ -130,6 +181,12 @@ export class Runtime<States extends FloatArray = Float32Array> {
   }
 }
 
+/** Whether another backend may do better. The RangeError of a job that was checked: too large for the device. */
+function isOfTheDevice(error: unknown): error is Error {
+  const kinds = [DeviceLostError, GpuError, BackendUnavailableError, RangeError];
+  return kinds.some((kind) => error instanceof kind);
+}
+
 /** Waits for `promise`. @throws the signal's reason as soon as it is aborted. */
 async function unlessAborted(promise: Promise<unknown>, signal: AbortSignal): Promise<void> {
   signal.throwIfAborted();
@@ -146,50 +203,11 @@ async function unlessAborted(promise: Promise<unknown>, signal: AbortSignal): Pr
   }
 }
 
-function inFloat32(result: Evaluation<FloatArray>): Evaluation<Float32Array> {
-  const convert = (values: FloatArray) =>
-    values instanceof Float32Array ? values : Float32Array.from(values);
+function inFloat32(
+  result: Evaluation<FloatArray | DeviceArray>,
+): Evaluation<Float32Array | DeviceArray> {
+  const convert = (values: FloatArray | DeviceArray) =>
+    values instanceof Float64Array ? Float32Array.from(values) : (values as Float32Array);
   const { states, finalStates, report } = result;
   return { states: convert(states), finalStates: convert(finalStates), report };
-}
-
-/**
- * Makes a runtime from what this machine has.
- *
- * @throws TypeError, RangeError for options, naming the one; `BackendUnavailableError` when a backend
- * asked for by name cannot run here. With "auto", a missing backend is told in `runtime.backends`.
- */
-export function createRuntime(
-  options: RuntimeOptions & { backend: "reference" },
-): Promise<Runtime<Float64Array>>;
-export function createRuntime(options?: RuntimeOptions): Promise<Runtime>;
-export async function createRuntime(options: RuntimeOptions = {}): Promise<Runtime<FloatArray>> {
-  checkKeys("options", options, optionNames);
-  const { backend = "auto", wasm, reproducible = false } = options;
-  const { memoryLimit = DEFAULT_MEMORY_LIMIT } = options;
-  checkOneOf("backend", backend, backendChoices);
-  if (typeof reproducible !== "boolean") {
-    throw new TypeError(`reproducible: expected a boolean, got ${show(reproducible)}`);
-  }
-  const isNumber = typeof memoryLimit === "number";
-  if (!isNumber || !(memoryLimit >= WASM_PAGE && memoryLimit <= 2 ** 32)) {
-    throw new RangeError(
-      `memoryLimit: expected 65536 to 4294967296 bytes, got ${show(memoryLimit)}`,
-    );
-  }
-  const backends = new Map<BackendName, Backend>();
-  const statuses: BackendStatus[] = [];
-  try {
-    const made = await createWasmBackend({ source: wasm, reproducible, memoryLimit });
-    backends.set("wasm", made);
-    statuses.push({ name: "wasm", available: true, ...(made.simd && { simd: made.simd }) });
-  } catch (error) {
-    if (error instanceof TypeError || error instanceof RangeError) throw error;
-    const reason = error instanceof Error ? error.message : String(error);
-    if (backend === "wasm") throw new BackendUnavailableError("wasm", reason);
-    statuses.push({ name: "wasm", available: false, reason });
-  }
-  backends.set("reference", createReferenceBackend());
-  statuses.push({ name: "reference", available: true });
-  return new Runtime(statuses, backends, backend);
 }

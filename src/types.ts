@@ -3,7 +3,18 @@
 /** A row-major array of numbers; the last axis is contiguous. */
 export type FloatArray = Float32Array | Float64Array;
 
-export type BackendName = "reference" | "wasm";
+/**
+ * A `GPUBuffer`, by way of the global scope, so that these types compile in projects without WebGPU's.
+ */
+export type DeviceArray = typeof globalThis extends { GPUBuffer: { prototype: infer Buffer } }
+  ? Buffer
+  : object;
+
+/** A `GPUDevice` and a `GPU`, likewise. */
+export type Device = typeof globalThis extends { GPUDevice: { prototype: infer D } } ? D : object;
+export type Gpu = typeof globalThis extends { GPU: { prototype: infer G } } ? G : object;
+
+export type BackendName = "reference" | "wasm" | "webgpu";
 
 /** How the unknown boundary states are iterated on; see docs/methods.md. */
 export type MethodName =
@@ -74,11 +85,43 @@ export interface EvaluateOptions {
   initialGuess?: FloatArray;
   /** What to do when the method does not converge. Default "sequential". */
   onFailure?: "sequential" | "throw" | "return";
-  /** Called before every sweep and once after the last. */
+  /**
+   * Called before every sweep and once after the last; on WebGPU, where nothing is read back between
+   * sweeps, for all of them once the last is done.
+   */
   onIteration?: (progress: IterationProgress) => void;
   /** Called now and then by sequential evaluation with the number of steps done, of all steps. */
   onProgress?: (done: number, total: number) => void;
   signal?: AbortSignal;
+  /**
+   * "gpu" leaves `states` and `finalStates` on the device, as buffers that are the caller's to destroy:
+   * usage STORAGE, COPY_SRC and COPY_DST, on `runtime.device`. WebGPU only. Default "cpu".
+   */
+  output?: "cpu" | "gpu";
+  /** Whether the report should tell each stage's milliseconds on the GPU's own clock. Default false. */
+  profile?: boolean;
+}
+
+/** The GPU that did the work, in its driver's words; any of them may be empty. */
+export interface AdapterDescription {
+  readonly vendor: string;
+  readonly architecture: string;
+  readonly description: string;
+  /** Whether it is no GPU at all but a program that imitates one. */
+  readonly software: boolean;
+}
+
+/** What an evaluation asked of the GPU. */
+export interface Traffic {
+  readonly submits: number;
+  /** Dispatches recorded, those included that turned out to have no work. */
+  readonly dispatches: number;
+  readonly bytesUploaded: number;
+  readonly bytesDownloaded: number;
+  /** Times that the host waited for data. */
+  readonly readbacks: number;
+  readonly buffersCreated: number;
+  readonly pipelinesCompiled: number;
 }
 
 export interface Report {
@@ -104,6 +147,14 @@ export interface Report {
   readonly fallback?: Fallback;
   /** Why this method and backend ran, in words. */
   readonly choice: string;
+  /** Why the work did not stay on the backend that began it, in words. */
+  readonly failover?: string;
+  /** WebGPU only: the GPU, what was asked of it, and in how many windows of steps. */
+  readonly adapter?: AdapterDescription;
+  readonly traffic?: Traffic;
+  readonly windows?: number;
+  /** With `profile`: milliseconds a stage on the GPU's clock, or why there are none. */
+  readonly stages?: Readonly<Record<string, number>> | string;
   readonly milliseconds: {
     readonly total: number;
     readonly prepare: number;
@@ -120,7 +171,7 @@ export interface Fallback {
   readonly sequence: number;
 }
 
-export interface Evaluation<States extends FloatArray = Float32Array> {
+export interface Evaluation<States extends FloatArray | DeviceArray = Float32Array> {
   /** `[T, stateSize]`, or `[sum(lengths), stateSize]` for a batch. */
   readonly states: States;
   /** `[stateSize]`, or `[B, stateSize]` for a batch. */

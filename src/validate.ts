@@ -11,12 +11,20 @@ import {
   methods,
   resolveDamping,
 } from "./solve/method.ts";
-import type { EvaluateOptions, FloatArray, JacobianKind, MethodName } from "./types.ts";
+import type {
+  DeviceArray,
+  EvaluateOptions,
+  FloatArray,
+  JacobianKind,
+  MethodName,
+} from "./types.ts";
 
 /** The options of one evaluation, complete and checked. */
 export interface Job {
   readonly cell: Cell;
+  /** Empty if they are on the device, or if there are none. */
   readonly inputs: FloatArray;
+  readonly deviceInputs: DeviceArray | null;
   readonly sequences: readonly Sequence[];
   /** Rows of `inputs`, all sequences together. */
   readonly rows: number;
@@ -35,6 +43,8 @@ export interface Job {
   readonly onIteration: EvaluateOptions["onIteration"];
   readonly onProgress: EvaluateOptions["onProgress"];
   readonly signal: AbortSignal | undefined;
+  readonly output: "cpu" | "gpu";
+  readonly profile: boolean;
 }
 
 const optionNames: readonly (keyof EvaluateOptions)[] = [
@@ -53,6 +63,8 @@ const optionNames: readonly (keyof EvaluateOptions)[] = [
   "onIteration",
   "onProgress",
   "signal",
+  "output",
+  "profile",
 ];
 
 /** @throws TypeError naming the first key of `options` that is not among `known`. */
@@ -105,7 +117,21 @@ function checkFunction<F>(what: string, value: F): F {
   return value;
 }
 
-function countRows(cell: Cell, inputs: FloatArray | number): number {
+/** A `GPUBuffer` of any implementation, as far as one can tell. */
+function isDeviceBuffer(value: unknown): value is GPUBuffer {
+  const buffer = value as Partial<GPUBuffer> | null;
+  return (
+    typeof buffer === "object" &&
+    typeof buffer?.mapAsync === "function" &&
+    typeof buffer.size === "number"
+  );
+}
+
+function countRows(
+  cell: Cell,
+  inputs: FloatArray | GPUBuffer | number,
+  lengths: ArrayLike<number> | undefined,
+): number {
   if (cell.inputSize === 0) {
     if (typeof inputs === "number") return checkInteger("inputs", inputs, 0);
     throw new TypeError(
@@ -117,11 +143,21 @@ function countRows(cell: Cell, inputs: FloatArray | number): number {
       `inputs: expected a Float32Array or Float64Array with ${cell.inputSize} numbers a step, got ${inputs}`,
     );
   }
-  checkFloats("inputs", inputs);
-  const rows = inputs.length / cell.inputSize;
+  const onDevice = isDeviceBuffer(inputs);
+  const count = onDevice ? inputs.size / 4 : checkFloats("inputs", inputs).length;
+  if (onDevice && lengths) {
+    // A buffer may be longer than what is in it.
+    const rows = Array.from(lengths).reduce((sum, length) => sum + length, 0);
+    const bytes = rows * cell.inputSize * 4;
+    if (!(inputs.size >= bytes)) {
+      throw new RangeError(`inputs: expected a buffer of ${bytes} bytes, got ${inputs.size}`);
+    }
+    return rows;
+  }
+  const rows = count / cell.inputSize;
   if (!Number.isInteger(rows)) {
     throw new RangeError(
-      `inputs: expected a multiple of inputSize ${cell.inputSize} numbers, got ${inputs.length}`,
+      `inputs: expected a multiple of inputSize ${cell.inputSize} numbers, got ${count}`,
     );
   }
   return rows;
@@ -180,18 +216,23 @@ function checkGuess(cell: Cell, rows: number, given: unknown): FloatArray | null
 /**
  * @throws TypeError, RangeError naming the argument, what was expected and what came.
  */
-export function checkJob(cell: Cell, inputs: FloatArray | number, options: EvaluateOptions): Job {
+export function checkJob(
+  cell: Cell,
+  inputs: FloatArray | DeviceArray | number,
+  options: EvaluateOptions,
+): Job {
   // A copy that went through structuredClone has lost its graph's class, and its methods.
   if (typeof cell !== "object" || !(cell?.graph instanceof Graph)) {
     throw new TypeError(`cell: expected a cell made by defineCell, got ${show(cell)}`);
   }
   checkKeys("options", options, optionNames);
   const { method: given = "auto" } = options;
-  const rows = countRows(cell, inputs);
+  const source = inputs as FloatArray | GPUBuffer | number;
+  const rows = countRows(cell, source, options.lengths);
   const sequences = layOutSequences(rows, options.lengths);
   const method = checkOneOf("method", given, [...methodNames, "auto"] as const);
   const { chunk = 1, tolerance = 1e-5, maxIterations = 100, onFailure = "sequential" } = options;
-  const { reverse = false, signal } = options;
+  const { reverse = false, signal, output = "cpu", profile = false } = options;
   checkInteger("chunk", chunk, 1);
   checkInteger("maxIterations", maxIterations, 0);
   if (typeof tolerance !== "number" || !(tolerance > 0 && tolerance < Infinity)) {
@@ -199,6 +240,9 @@ export function checkJob(cell: Cell, inputs: FloatArray | number, options: Evalu
   }
   if (typeof reverse !== "boolean") {
     throw new TypeError(`reverse: expected a boolean, got ${show(reverse)}`);
+  }
+  if (typeof profile !== "boolean") {
+    throw new TypeError(`profile: expected a boolean, got ${show(profile)}`);
   }
   if (signal !== undefined && !(signal instanceof AbortSignal)) {
     throw new TypeError(`signal: expected an AbortSignal, got ${show(signal)}`);
@@ -208,10 +252,12 @@ export function checkJob(cell: Cell, inputs: FloatArray | number, options: Evalu
   const asked = parallel && (options.jacobian ?? methods[parallel].jacobian);
   // Units of one element: their blocks are the diagonal, and the report should say so.
   const jacobian = asked === "block" && blockSize(cell) === 1 ? "diagonal" : asked;
+  const deviceInputs = isDeviceBuffer(source) ? source : null;
   const damping = resolveDamping(options.damping, parallel ?? "deer", jacobian ?? "none");
   return {
     cell,
-    inputs: typeof inputs === "number" ? new Float32Array(0) : inputs,
+    inputs: typeof source === "number" || isDeviceBuffer(source) ? new Float32Array(0) : source,
+    deviceInputs,
     sequences,
     rows,
     reverse,
@@ -227,5 +273,22 @@ export function checkJob(cell: Cell, inputs: FloatArray | number, options: Evalu
     onIteration: checkFunction("onIteration", options.onIteration),
     onProgress: checkFunction("onProgress", options.onProgress),
     signal,
+    output: checkOneOf("output", output, ["cpu", "gpu"] as const),
+    profile,
   };
+}
+
+/** What `warmup` compiles for: the steps, and the options of `evaluate` that matter. */
+export interface Shape extends EvaluateOptions {
+  /** T, or the rows of all sequences of a batch together. */
+  readonly steps: number;
+}
+
+/** A job of this shape, without inputs. */
+export function checkShape(cell: Cell, shape: Shape): Job {
+  checkKeys("shape", shape, ["steps", ...optionNames]);
+  const { steps, ...options } = shape;
+  checkInteger("shape.steps", steps, 0);
+  const asked = { ...cell, inputSize: 0 };
+  return { ...checkJob(asked, steps, options), cell };
 }

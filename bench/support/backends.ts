@@ -1,5 +1,5 @@
 /** The backends by name, for benches that look inside a run. */
-import type { Backend } from "../../src/backend/backend.ts";
+import type { HostBackend } from "../../src/backend/backend.ts";
 import { createReferenceBackend } from "../../src/backend/reference/backend.ts";
 import { createWasmBackend } from "../../src/backend/wasm/backend.ts";
 
@@ -8,7 +8,7 @@ import { createWasmBackend } from "../../src/backend/wasm/backend.ts";
  *   build without relaxed SIMD, whose results do not vary by CPU).
  * @throws RangeError for any other name.
  */
-export async function createBackend(name: string): Promise<Backend> {
+export async function createBackend(name: string): Promise<HostBackend> {
   switch (name) {
     case "reference":
       return createReferenceBackend();
@@ -25,6 +25,6 @@ export async function createBackend(name: string): Promise<Backend> {
 }
 
 /** A backend in a table's words. */
-export function describeBackend({ name, simd }: Backend): string {
+export function describeBackend({ name, simd }: HostBackend): string {
   return simd === undefined ? `${name} (float64)` : `${name} (float32, ${simd} SIMD)`;
 }

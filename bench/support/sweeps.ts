@@ -1,5 +1,5 @@
 /** Runs one method on one workload, with a look at every iterate. */
-import type { Backend } from "../../src/backend/backend.ts";
+import type { HostBackend } from "../../src/backend/backend.ts";
 import { type IterateResult, iterate } from "../../src/solve/iterate.ts";
 import { methods, resolveDamping } from "../../src/solve/method.ts";
 import { Pacer } from "../../src/solve/pacing.ts";
@@ -37,7 +37,7 @@ export interface SweepResult extends IterateResult {
  * reported are those from the beginning. After a tolerance that is not reached, no other is tried.
  */
 export async function runSweeps(
-  backend: Backend,
+  backend: HostBackend,
   workload: Workload,
   setting: Setting,
   options: SweepOptions,

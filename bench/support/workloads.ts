@@ -3,7 +3,7 @@ import { BUNDLED_RECORDING } from "../../examples/vad/prompts.ts";
 import { readRecording } from "../../examples/vad/recording.ts";
 import { encode } from "../../examples/vad/silero.ts";
 import { HIDDEN_SIZE, readSilero } from "../../examples/vad/silero-model.ts";
-import type { Backend } from "../../src/backend/backend.ts";
+import type { HostBackend } from "../../src/backend/backend.ts";
 import { createReferenceBackend } from "../../src/backend/reference/backend.ts";
 import { autoregressiveGru, type Cell, gru, lstm } from "../../src/cell/index.ts";
 import { Pacer } from "../../src/solve/pacing.ts";
@@ -81,7 +81,7 @@ async function withOracle(workload: Omit<Workload, "exact">): Promise<Workload> 
 }
 
 /** The states `[length, stateSize]` that a backend gets by sequential evaluation. */
-export async function sequentialStates(backend: Backend, workload: Omit<Workload, "exact">) {
+export async function sequentialStates(backend: HostBackend, workload: Omit<Workload, "exact">) {
   const { cell, inputs, length, reverse, initialState } = workload;
   const states = backend.allocate(length * cell.stateSize);
   const sequences = [{ offset: 0, length }];

@@ -4,10 +4,11 @@
  */
 import { mkdir, realpath, stat, writeFile } from "node:fs/promises";
 import { basename, dirname, relative, resolve } from "node:path";
-import { createRuntime, type Runtime } from "antler";
+import { createRuntime, type EvaluateOptions, type Runtime } from "antler";
 import { type Arguments, HELP, readArguments } from "./arguments.ts";
 import { reasonOf, UserError } from "./failure.ts";
-import { COMPARED, type MethodResult, runMethod, sileroCell } from "./methods.ts";
+import { describeGpu, openGpuRuntime } from "./gpu.ts";
+import { COMPARED, comparedOnGpu, type MethodResult, runMethod, sileroCell } from "./methods.ts";
 import { renderPicture } from "./picture.ts";
 import { createProgress, type Progress } from "./progress.ts";
 import { type Prompt, readPrompts } from "./prompts.ts";
@@ -115,37 +116,33 @@ function printFindings(work: Work, found: MethodResult, segments: readonly Segme
 }
 
 /** The table of methods, the float64 oracle first. */
-async function compareMethods({
-  recording,
-  model,
-  runtime,
-  encoded,
-  progress,
-}: Work): Promise<void> {
-  const cell = sileroCell(model);
-  progress.stage("reference, sequential");
-  const sequential = { backend: "reference", method: "sequential" } as const;
-  const oracle = await runMethod(runtime, model, cell, encoded, sequential, progress.detail);
-  const results = [oracle];
-  for (const options of COMPARED) {
-    const { method, jacobian, chunk } = options;
+async function compareMethods(work: Work): Promise<void> {
+  const { recording, progress } = work;
+  const results: MethodResult[] = [];
+  const run = async (runtime: Runtime, options: EvaluateOptions) => {
+    const { backend, method, jacobian, chunk } = options;
     progress.stage(
-      ["wasm", method, jacobian, chunk && `chunk ${chunk}`].filter(Boolean).join(", "),
+      [backend, method, jacobian, chunk && `chunk ${chunk}`].filter(Boolean).join(", "),
     );
+    const cell = sileroCell(work.model);
     results.push(
-      await runMethod(
-        runtime,
-        model,
-        cell,
-        encoded,
-        { backend: "wasm", ...options },
-        progress.detail,
-      ),
+      await runMethod(runtime, work.model, cell, work.encoded, options, progress.detail),
     );
+  };
+  await run(work.runtime, { backend: "reference", method: "sequential" });
+  for (const options of COMPARED) await run(work.runtime, { backend: "wasm", ...options });
+  progress.stage("looking for WebGPU");
+  const gpu = await openGpuRuntime();
+  if (gpu.runtime) {
+    for (const options of comparedOnGpu(gpu.software)) {
+      await run(gpu.runtime, { backend: "webgpu", ...options });
+    }
+    gpu.runtime.dispose();
   }
   progress.clear();
   console.log("\nThe recurrence alone, by every method:\n");
-  console.log(renderMethods(results, oracle, recording.seconds));
+  console.log(renderMethods(results, results[0]!, recording.seconds));
+  console.log(`\n${describeGpu(gpu)}`);
 }
 
 /** A path as short as it can be said from here. */

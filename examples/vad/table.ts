@@ -92,7 +92,7 @@ export function renderMethods(
     const speed = (1000 * recordingSeconds) / milliseconds;
     const isOracle = result === oracle;
     return [
-      report.backend,
+      report.adapter?.software ? `${report.backend} (software)` : report.backend,
       report.method,
       report.jacobian ?? "–",
       sequential ? "–" : `${report.chunk}`,

@@ -44,6 +44,17 @@ export interface Certificate {
   readonly errorEstimate: number;
 }
 
+/**
+ * The certificate of states that were evaluated one after the other: no defect, and rounding errors
+ * that add up like a random walk if the dynamics neither forget nor amplify them.
+ */
+export function exactCertificate({
+  unitRoundoff,
+  length,
+}: Pick<SweepEngine, "unitRoundoff" | "length">): Certificate {
+  return { residual: 0, errorEstimate: unitRoundoff * Math.sqrt(length) };
+}
+
 export interface SweepEngine {
   /** T. */
   readonly length: number;

@@ -3,7 +3,7 @@
  * exact prefix, update, certify. docs/methods.md derives it.
  */
 import type { IterationProgress } from "../types.ts";
-import type { Certificate, Defects, SweepEngine } from "./engine.ts";
+import { type Certificate, type Defects, exactCertificate, type SweepEngine } from "./engine.ts";
 import type { Damping } from "./method.ts";
 import type { Pacer } from "./pacing.ts";
 
@@ -83,7 +83,7 @@ export async function iterate(
       reason,
     });
     if (!defects.finite) {
-      return stop("the exact states are not finite", { residual, errorEstimate: Infinity });
+      return stop(NOT_FINITE, { residual, errorEstimate: Infinity });
     }
     if (exactChunks === chunks) return stop("", exactCertificate(engine));
     const atFloor = residual <= NOISE_FLOOR * engine.unitRoundoff;
@@ -109,30 +109,26 @@ export async function iterate(
         engine.joinSeams();
         certificate = await certify(engine, pacer);
       }
-      const reached = `residual ${residual.toExponential(1)}, tolerance ${tolerance}`;
-      return stop(`not converged after ${iterations} sweeps: ${reached}`, certificate);
+      return stop(describeTooMany(iterations, residual, tolerance), certificate);
     }
     trust.step(defects);
     await pacer.pause();
   }
 }
 
-function describeFailure({ residual, errorEstimate }: Certificate): string {
+/** Why an iteration ended without success, in words for the report. */
+export const NOT_FINITE = "the exact states are not finite";
+
+export function describeTooMany(iterations: number, residual: number, tolerance: number): string {
+  const reached = `residual ${residual.toExponential(1)}, tolerance ${tolerance}`;
+  return `not converged after ${iterations} sweeps: ${reached}`;
+}
+
+export function describeFailure({ residual, errorEstimate }: Certificate): string {
   return (
     `the residual is ${residual.toExponential(1)}, but the error may be` +
     ` ${errorEstimate.toExponential(1)}: small defects grow along this trajectory`
   );
-}
-
-/**
- * The certificate of states that were evaluated one after the other: no defect, and rounding errors
- * that add up like a random walk if the dynamics neither forget nor amplify them.
- */
-export function exactCertificate({
-  unitRoundoff,
-  length,
-}: Pick<SweepEngine, "unitRoundoff" | "length">): Certificate {
-  return { residual: 0, errorEstimate: unitRoundoff * Math.sqrt(length) };
 }
 
 async function certify(engine: SweepEngine, pacer: Pacer): Promise<Certificate> {

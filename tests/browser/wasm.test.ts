@@ -12,25 +12,30 @@ import { type Site, serve } from "../support/http.ts";
 
 const file = (path: string) => new URL(`../../${path}`, import.meta.url);
 
-/** Our bundle, the kernel, the job as a browser understands it, and a worker that runs it. */
+/** Our modules, the kernel, the job as a browser understands it, and a worker that runs it. */
 function siteFiles() {
   const script = (body: string) => ({ type: "text/javascript", body });
-  const bundle = file("dist/index.js");
-  if (!existsSync(bundle)) throw new Error("dist/index.js is missing: run `npm run build`");
+  const module = (name: string) => {
+    const path = file(`dist/${name}.js`);
+    if (!existsSync(path)) throw new Error(`dist/${name}.js is missing: run \`npm run build\``);
+    return script(readFileSync(path, "utf8"));
+  };
   const page = "<!doctype html><title>Antler</title><script type=module src=/page.js></script>";
   // Without 'wasm-unsafe-eval' nothing can be compiled.
   const policy = "script-src 'self'";
   const job = readFileSync(file("tests/support/evaluate-everywhere.ts"), "utf8");
   return {
     "/": { type: "text/html", body: page },
-    "/antler.js": script(readFileSync(bundle, "utf8")),
+    "/index.js": module("index"),
+    "/shared.js": module("shared"),
+    "/webgpu.js": module("webgpu"),
     "/job.js": script(transformSync(job, { loader: "ts", format: "esm", target: "es2022" }).code),
     "/page.js": script(`
-      import * as antlerInPage from "/antler.js";
+      import * as antlerInPage from "/index.js";
       import { evaluateEverywhere as evaluateInPage } from "/job.js";
       Object.assign(globalThis, { antlerInPage, evaluateInPage });`),
     "/worker.js": script(`
-      import * as antler from "/antler.js";
+      import * as antler from "/index.js";
       import { evaluateEverywhere } from "/job.js";
       onmessage = async ({ data }) => {
         try {
@@ -125,11 +130,34 @@ describe("a browser", () => {
       return { backends: runtime.backends, named };
     });
     expect(found.named).toBe("BackendUnavailableError");
-    const [wasm, reference] = found.backends;
+    const [wasm, webgpu, reference] = found.backends;
+    expect(found.backends).toHaveLength(3);
     expect(wasm).toMatchObject({ name: "wasm", available: false });
     expect(wasm!.reason).toMatch(/unsafe-eval|Content Security Policy/);
+    expect(webgpu).toMatchObject({ name: "webgpu", available: false });
+    expect(webgpu!.reason).toMatch(/navigator\.gpu|no adapter/);
     expect(reference).toEqual({ name: "reference", available: true });
     await strict.close();
+  });
+
+  it("downloads what WebGPU needs where it may be used, and nowhere else", async () => {
+    const other = await browser.newPage();
+    const paths: string[] = [];
+    other.on("request", (request) => paths.push(new URL(request.url()).pathname));
+    await other.goto(site.origin);
+    const runOn = (backend: "wasm" | "webgpu") =>
+      other.evaluate(async (name) => {
+        const made = await antlerInPage.createRuntime({ backend: name }).catch(String);
+        return typeof made === "string" ? made : made.dispose();
+      }, backend);
+    await runOn("wasm");
+    expect(paths).toEqual(expect.arrayContaining(["/index.js", "/shared.js"]));
+    expect(paths).not.toContain("/webgpu.js");
+    const refusal = await runOn("webgpu");
+    const hasWebgpu = await other.evaluate(() => Boolean(navigator.gpu));
+    expect(paths.includes("/webgpu.js")).toBe(hasWebgpu);
+    if (!hasWebgpu) expect(refusal).toContain("navigator.gpu");
+    await other.close();
   });
 
   it("keeps drawing while a long run goes on", async () => {

@@ -26,7 +26,7 @@ export interface Problem {
 export type Setting = EvaluateOptions & { readonly method: MethodName };
 type Outcome = Evaluation<FloatArray> | NonFiniteError | ConvergenceError;
 
-const unitRoundoff = { wasm: 2 ** -24, reference: 2 ** -53 };
+const unitRoundoff = { webgpu: 2 ** -24, wasm: 2 ** -24, reference: 2 ** -53 };
 const jacobians: readonly JacobianKind[] = ["none", "identity", "diagonal", "block", "dense"];
 const methods = ["jacobi", "picard", "quasi-deer", "deer", "quasi-elk", "elk"] as const;
 

@@ -3,9 +3,7 @@ import { execFile } from "node:child_process";
 import { fileURLToPath, pathToFileURL } from "node:url";
 import { promisify } from "node:util";
 import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
-import plainKernel from "../../src/backend/wasm/generated/kernel.ts";
-import relaxedKernel from "../../src/backend/wasm/generated/kernel-relaxed.ts";
-import { decodeBase64, hasRelaxedSimd } from "../../src/backend/wasm/load.ts";
+import { hasRelaxedSimd, inlinedKernel } from "../../src/backend/wasm/load.ts";
 import * as antler from "../../src/index.ts";
 import {
   BackendUnavailableError,
@@ -18,8 +16,10 @@ import { identical, largestError } from "../support/agreement.ts";
 import { evaluateEverywhere, type HostResult } from "../support/evaluate-everywhere.ts";
 import { type Site, serve } from "../support/http.ts";
 
-const plain = decodeBase64(plainKernel);
-const relaxed = decodeBase64(relaxedKernel);
+const plain = await inlinedKernel("plain");
+const relaxed = await inlinedKernel("relaxed");
+const dataUrl = (bytes: Uint8Array) =>
+  `data:application/wasm;base64,${Buffer.from(bytes).toString("base64")}`;
 /** Exports one function, `other`, which does nothing. */
 const otherModule = Uint8Array.of(
   ...[0, 97, 115, 109, 1, 0, 0, 0, 1, 4, 1, 96, 0, 0, 3, 2, 1, 0],
@@ -30,6 +30,12 @@ const importingModule = Uint8Array.of(
   ...[0, 97, 115, 109, 1, 0, 0, 0, 1, 4, 1, 96, 0, 0],
   ...[2, 9, 1, 3, 101, 110, 118, 1, 102, 0, 0],
 );
+/** What every runtime of this process says of WebGPU, which Node does not have by itself. */
+const noWebgpu = {
+  name: "webgpu",
+  available: false,
+  reason: expect.stringMatching(/navigator\.gpu.*`webgpu`: createRuntime\(\{ gpu \}\)/),
+};
 const errorPage = "<!DOCTYPE html><title>Not found</title>";
 
 let site: Site;
@@ -57,7 +63,7 @@ const sources: readonly [string, () => WasmSource | Promise<WasmSource>][] = [
   ["a URL in a string", () => `${site.origin}/kernel.wasm`],
   ["a URL", () => new URL("/kernel.wasm", site.origin)],
   ["a URL without a type", () => `${site.origin}/untyped.wasm`],
-  ["a data URL", () => `data:application/wasm;base64,${plainKernel}`],
+  ["a data URL", () => dataUrl(plain)],
   ["an ArrayBuffer", () => plain.buffer],
   ["a Uint8Array", () => plain],
   ["a Buffer", () => Buffer.from(plain)],
@@ -171,6 +177,7 @@ describe("what is not the kernels", () => {
     using runtime = await createRuntime({ wasm: source() });
     expect(runtime.backends).toEqual([
       { name: "wasm", available: false, reason: (error as BackendUnavailableError).reason },
+      noWebgpu,
       { name: "reference", available: true },
     ]);
     const { states, report } = await runtime.evaluate(cell, 5);
@@ -197,6 +204,7 @@ describe("a host without WebAssembly", () => {
     using runtime = await createWithout();
     expect(runtime.backends).toEqual([
       { name: "wasm", available: false, reason: "this host has no WebAssembly" },
+      noWebgpu,
       { name: "reference", available: true },
     ]);
     const { report } = await runtime.evaluate(cell, 10);
@@ -210,6 +218,25 @@ describe("a host without WebAssembly", () => {
     await expect(createWithout({ backend: "wasm" })).rejects.toMatchObject(refusal);
     using runtime = await createWithout();
     await expect(runtime.evaluate(cell, 10, { backend: "wasm" })).rejects.toMatchObject(refusal);
+  });
+});
+
+describe("a host without DecompressionStream", () => {
+  it("is told to hand over the kernels, and runs those", async () => {
+    // Afresh, with no kernels compiled yet.
+    vi.resetModules();
+    vi.stubGlobal("DecompressionStream", undefined);
+    try {
+      const fresh = await import("../../src/index.ts");
+      await expect(fresh.createRuntime({ backend: "wasm" })).rejects.toMatchObject({
+        name: "BackendUnavailableError",
+        reason: expect.stringMatching(/no DecompressionStream.*createRuntime\(\{ wasm \}\)/),
+      });
+      using runtime = await fresh.createRuntime({ backend: "wasm", wasm: plain });
+      expect(runtime.backends[0]).toEqual({ name: "wasm", available: true, simd: "plain" });
+    } finally {
+      vi.unstubAllGlobals();
+    }
   });
 });
 
@@ -253,7 +280,7 @@ describe("relaxed SIMD", () => {
   });
 
   it("is refused where results must be reproducible", async () => {
-    const wasm = `data:application/wasm;base64,${relaxedKernel}`;
+    const wasm = dataUrl(relaxed);
     const refused = runInChild({ backend: "wasm", wasm, reproducible: true });
     await expect(refused).rejects.toThrow("RangeError: wasm: expected kernels whose results");
   });

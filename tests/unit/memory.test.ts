@@ -289,7 +289,7 @@ describe("dispose", () => {
     await collectGarbage();
     expect(reference.deref()).toBeUndefined();
     // They are still there, and so not what was let go.
-    expect(runtime.backends).toHaveLength(2);
+    expect(runtime.backends).toHaveLength(3);
     expect(target.stateSize).toBe(5);
   });
 

@@ -42,10 +42,14 @@ function hurryTheClock(): void {
 describe("backends", () => {
   it("are listed fastest first, and the first one is taken", async () => {
     using automatic = await createRuntime();
-    const [wasm, reference] = automatic.backends;
+    const [wasm, webgpu, reference, ...more] = automatic.backends;
     expect(wasm).toMatchObject({ name: "wasm", available: true });
     expect(["plain", "relaxed"]).toContain(wasm!.simd);
+    const reason = expect.stringContaining("navigator.gpu");
+    expect(webgpu).toEqual({ name: "webgpu", available: false, reason });
     expect(reference).toEqual({ name: "reference", available: true });
+    expect(more).toEqual([]);
+    expect(automatic.device).toBeNull();
     const { report } = await automatic.evaluate(cell, inputsFor(10));
     expect(report.backend).toBe("wasm");
     expect(report.simd).toBe(wasm!.simd);
@@ -63,6 +67,16 @@ describe("backends", () => {
     const back = await runtime.evaluate(cell, inputsFor(10), { backend: "reference" });
     expect(identical(back.states, own.states)).toBe(true);
     expect(largestError(other.states, own.states, stateSize)).toBeLessThan(1e-6);
+  });
+
+  it("that nobody asked for are not opened", async () => {
+    for (const backend of ["wasm", "reference"] as const) {
+      using own = await createRuntime({ backend });
+      const reason = `this runtime was made for "${backend}"`;
+      expect(own.backends[1]).toEqual({ name: "webgpu", available: false, reason });
+      const refused = own.evaluate(cell, inputsFor(10), { backend: "webgpu" });
+      await expect(refused).rejects.toMatchObject({ backend: "webgpu", reason });
+    }
   });
 
   it("that are missing are told by name", () => {

@@ -1,8 +1,10 @@
 /** What the speech example gives out: segments, the picture, tables and progress. */
 
-import type { Report } from "antler";
+import type { Report, Runtime } from "antler";
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
+import { describeGpu } from "../../examples/vad/gpu.ts";
+import { COMPARED, comparedOnGpu } from "../../examples/vad/methods.ts";
 import { type PictureOptions, renderPicture } from "../../examples/vad/picture.ts";
 import { createProgress } from "../../examples/vad/progress.ts";
 import { findSegments, SILERO_OPTIONS } from "../../examples/vad/segments.ts";
@@ -291,6 +293,55 @@ describe("renderMethods", () => {
       "not converged [3]",
     ]);
     expect(table).toContain("[1] repaired: sequential from step 32: not converged\n");
+  });
+});
+
+describe("the rows of WebGPU", () => {
+  const adapter = { vendor: "acme", architecture: "one", description: "ACME 1", software: false };
+  const report: Report = {
+    backend: "webgpu",
+    method: "sequential",
+    jacobian: null,
+    chunk: 1,
+    iterations: 0,
+    residual: 0,
+    errorEstimate: 0,
+    converged: true,
+    choice: "asked for",
+    milliseconds: { total: 1, prepare: 0, solve: 1 },
+  };
+  const row = (software: boolean) => {
+    const probabilities = Float64Array.of(0.5);
+    const used = { ...adapter, software };
+    const result = {
+      report: { ...report, adapter: used },
+      milliseconds: 1,
+      runs: 1,
+      probabilities,
+    };
+    return renderMethods([result], result, 1).split("\n")[2]!;
+  };
+
+  it("say that software is none", () => {
+    expect(row(false)).toMatch(/^webgpu +sequential/);
+    expect(row(true)).toMatch(/^webgpu \(software\) {2}sequential/);
+  });
+
+  it("are told the adapter of, and what its times mean", () => {
+    const runtime = {} as Runtime;
+    expect(describeGpu({ runtime, adapter: "ACME 1", software: false })).toBe("WebGPU: on ACME 1.");
+    const imitated = describeGpu({ runtime, adapter: "SwiftShader", software: true });
+    expect(imitated).toMatch(/^WebGPU: on SwiftShader, which is software.*\n.*say nothing/);
+    const missing = describeGpu({ runtime: null, reason: "no adapter" });
+    expect(missing).toBe("WebGPU: not here. no adapter");
+  });
+
+  it("are few in software, and those of WebAssembly on a GPU", () => {
+    expect(comparedOnGpu(false)).toEqual(COMPARED);
+    const few = comparedOnGpu(true);
+    expect(few[0]).toEqual({ method: "sequential" });
+    for (const options of few) expect(COMPARED).toContainEqual(options);
+    expect(few.length).toBeLessThan(COMPARED.length);
   });
 });
 

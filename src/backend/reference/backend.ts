@@ -2,15 +2,16 @@
 import type { Cell } from "../../cell/define-cell.ts";
 import type { EngineProblem, SweepEngine } from "../../solve/engine.ts";
 import type { Pacer } from "../../solve/pacing.ts";
-import type { Backend, SequentialProblem } from "../backend.ts";
+import type { HostBackend, SequentialProblem } from "../backend.ts";
 import { ReferenceEngine, UNIT_ROUNDOFF } from "./engine.ts";
 import { type Programs, programsOf } from "./programs.ts";
 
-export function createReferenceBackend(): Backend {
+export function createReferenceBackend(): HostBackend {
   return new ReferenceBackend();
 }
 
-class ReferenceBackend implements Backend {
+class ReferenceBackend implements HostBackend {
+  readonly kind = "host";
   readonly name = "reference";
   readonly unitRoundoff = UNIT_ROUNDOFF;
   #programs = new WeakMap<Cell, Programs>();

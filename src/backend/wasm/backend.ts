@@ -2,7 +2,7 @@
 
 import type { EngineProblem, SweepEngine } from "../../solve/engine.ts";
 import type { Pacer } from "../../solve/pacing.ts";
-import type { Backend, SequentialProblem } from "../backend.ts";
+import type { HostBackend, SequentialProblem } from "../backend.ts";
 import { UNIT_ROUNDOFF, WasmEngine } from "./engine.ts";
 import { type Kernels, loadKernels, type WasmSource } from "./load.ts";
 import { KernelMemory } from "./memory.ts";
@@ -18,12 +18,13 @@ export interface WasmOptions {
 }
 
 /** @throws see `loadKernels`. */
-export async function createWasmBackend(options: WasmOptions): Promise<Backend> {
+export async function createWasmBackend(options: WasmOptions): Promise<HostBackend> {
   const kernels = await loadKernels(options.source, options.reproducible);
   return new WasmBackend(kernels, options.memoryLimit);
 }
 
-class WasmBackend implements Backend {
+class WasmBackend implements HostBackend {
+  readonly kind = "host";
   readonly name = "wasm";
   readonly simd: "plain" | "relaxed";
   readonly unitRoundoff = UNIT_ROUNDOFF;

@@ -3,8 +3,7 @@
  * build where the engine takes it and results may vary by CPU.
  */
 import { show } from "../../show.ts";
-import plainKernel from "./generated/kernel.ts";
-import relaxedKernel from "./generated/kernel-relaxed.ts";
+import { kernels } from "./generated/kernels.ts";
 
 /** Where the kernels come from, if not from the copy that is built in. */
 export type WasmSource = string | URL | ArrayBuffer | ArrayBufferView | WebAssembly.Module;
@@ -34,7 +33,27 @@ export interface Kernels {
   readonly simd: "plain" | "relaxed";
 }
 
-export function decodeBase64(text: string): Uint8Array<ArrayBuffer> {
+/**
+ * The built-in copy of the kernels.
+ *
+ * @throws Error where the host cannot decompress it.
+ */
+export async function inlinedKernel(simd: "plain" | "relaxed"): Promise<Uint8Array<ArrayBuffer>> {
+  // All that run WebAssembly with SIMD have it but Safari 16.0 to 16.3, Firefox before 113, Bun before 1.3.
+  if (typeof DecompressionStream === "undefined") {
+    throw new Error(
+      "this host has no DecompressionStream, which unpacks the built-in kernels;" +
+        " hand them over: createRuntime({ wasm })",
+    );
+  }
+  const bytes = decodeBase64(kernels.base64);
+  const unpacked = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("deflate"));
+  const both = new Uint8Array(await new Response(unpacked).arrayBuffer());
+  const { plainLength } = kernels;
+  return simd === "plain" ? both.slice(0, plainLength) : both.slice(plainLength);
+}
+
+function decodeBase64(text: string): Uint8Array<ArrayBuffer> {
   const binary = atob(text);
   const bytes = new Uint8Array(binary.length);
   for (let i = 0; i < binary.length; i++) bytes[i] = binary.charCodeAt(i);
@@ -124,7 +143,7 @@ const compiled = new Map<"plain" | "relaxed", Promise<WebAssembly.Module>>();
 function compileInlined(simd: "plain" | "relaxed"): Promise<WebAssembly.Module> {
   let module = compiled.get(simd);
   if (!module) {
-    module = WebAssembly.compile(decodeBase64(simd === "relaxed" ? relaxedKernel : plainKernel));
+    module = inlinedKernel(simd).then((bytes) => WebAssembly.compile(bytes));
     compiled.set(simd, module);
     // A failure, say for want of permission, must not be remembered.
     module.catch(() => compiled.delete(simd));
