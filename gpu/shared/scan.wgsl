@@ -24,6 +24,8 @@
 // run. A run is a tile; with MERGE the runs of all rows are, and scan_thread.wgsl combines them. With DENSE the whole
 // workgroup works on one run, and calls all of these in uniform control flow.
 
+//#import shared/sequence_of.wgsl
+
 struct Level {
   items: u32,
   tiles: u32,
@@ -135,21 +137,6 @@ fn span_of(j: u32) -> Span {
 
 fn role_in(span: Span, k: u32) -> u32 {
   return select(select(FROZEN, HEAD, k == span.head), FREE, k > span.head);
-}
-
-// The last sequence that begins at chunk k or before.
-fn sequence_of(k: u32) -> u32 {
-  var low = 0u;
-  var high = problem.sequences - 1u;
-  while (low < high) {
-    let middle = (low + high + 1u) / 2u;
-    if (control[middle].firstChunk <= k) {
-      low = middle;
-    } else {
-      high = middle - 1u;
-    }
-  }
-  return low;
 }
 
 fn boundary_at(k: u32) -> u32 {

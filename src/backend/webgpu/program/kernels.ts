@@ -213,7 +213,7 @@ export function certificateKernel(compiled: CompiledCell, options: KernelOptions
       { name: "weights", kind: "read" },
       { name: "errorMeasures", kind: "write" },
     ],
-    flags: sourceSize > 0 ? [] : ["NO_SOURCE"],
+    flags: sourceSize > 0 ? ["ERROR_CHUNKS"] : ["ERROR_CHUNKS", "NO_SOURCE"],
     constants: ({ columned }) => ({
       STATE_SIZE: stateSize,
       SOURCE_SIZE: sourceSize,
