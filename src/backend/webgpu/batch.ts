@@ -14,7 +14,7 @@ import { problemLayout } from "./layout.ts";
 import { planWindows, type Shape, type Window } from "./plan.ts";
 import { StageTimer } from "./profile.ts";
 import { type Context, Recorder, Session } from "./recorder.ts";
-import { readSegments, type SegmentResult, summarise } from "./results.ts";
+import { readSegments, type SegmentResult, type SequencePart, summarise } from "./results.ts";
 import type { TrafficCounts } from "./traffic.ts";
 import { asFloat32, bufferRequests, eachRun, initialStateOf } from "./window.ts";
 import { type Place, type Prepared, placeOf, WindowRecorder } from "./window-recorder.ts";
@@ -250,12 +250,15 @@ export class BatchRun implements DeviceRun {
   async #collect(): Promise<void> {
     const job = this.#job;
     if (!this.#sequential) {
-      const parts = this.#windows.flatMap((window) =>
-        window.parts.map((segment, j) => ({ segment, result: this.#segments.get(window)![j]! })),
-      );
+      const parts = job.sequences.map((): SequencePart[] => []);
+      for (const window of this.#windows) {
+        const results = this.#segments.get(window)!;
+        for (const [j, segment] of window.parts.entries()) {
+          parts[segment.sequence]!.push({ segment, result: results[j]! });
+        }
+      }
       const { chunk } = this.#kernels;
-      for (let sequence = 0; sequence < job.sequences.length; sequence++) {
-        const mine = parts.filter(({ segment }) => segment.sequence === sequence);
+      for (const [sequence, mine] of parts.entries()) {
         this.results.push(summarise(job, sequence, chunk, mine));
       }
     }

@@ -59,6 +59,12 @@ export function readSegments(
   });
 }
 
+/** A segment of a sequence, and how it ended. */
+export interface SequencePart {
+  readonly segment: Segment;
+  readonly result: SegmentResult;
+}
+
 /**
  * How a sequence ended, put together from its segments, whose sweeps are told to `onIteration`; null for
  * a sequence without steps.
@@ -67,7 +73,7 @@ export function summarise(
   job: Job,
   sequence: number,
   chunk: number,
-  parts: readonly { readonly segment: Segment; readonly result: SegmentResult }[],
+  parts: readonly SequencePart[],
 ): DeviceResult | null {
   if (parts.length === 0) return null;
   const { length } = job.sequences[sequence]!;
