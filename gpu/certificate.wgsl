@@ -21,7 +21,8 @@
 
 // UNITS threads share the vectors of a chunk; GROUPS such groups are a workgroup.
 alias Lane = f32;
-// The defects' effect, then three draws of rounding errors.
+// The defects' effect, then three draws of rounding errors; NARROW, where workgroup memory is short, one draw: that
+// is for states of hundreds of elements, among which the largest hardly varies from draw to draw.
 alias Columns = vec4f;
 const UNITS = 4u;
 const GROUPS = 1u;
@@ -129,13 +130,13 @@ fn start_state(i: u32) -> Lane {
 
 fn start_tangent(i: u32) -> Columns {
   if (slice.begin > 0u) {
-    return errorBoundaries[half_at(1u - readHalf, chunk, i)];
+    return loaded(errorBoundaries[half_at(1u - readHalf, chunk, i)]);
   }
   if (isFirst) {
-    return errorBoundaries[sequenceIndex * STATE_SIZE + i];
+    return loaded(errorBoundaries[sequenceIndex * STATE_SIZE + i]);
   }
   if (hasPrevious) {
-    return errorBoundaries[half_at(readHalf, chunk - 1u, i)];
+    return loaded(errorBoundaries[half_at(readHalf, chunk - 1u, i)]);
   }
   return Columns();
 }
@@ -144,10 +145,34 @@ fn magnitude(x: f32) -> u32 {
   return bitcast<u32>(x) & 0x7fffffffu;
 }
 
+//#if NARROW
+fn magnitudes(v: Columns) -> vec2u {
+  return bitcast<vec2u>(v) & vec2u(0x7fffffffu);
+}
+fn columns_of(defect: f32, rounding: vec3f) -> Columns {
+  return Columns(defect, rounding.x);
+}
+fn stored(v: Columns) -> vec4f {
+  return vec4f(v, 0.0, 0.0);
+}
+fn loaded(v: vec4f) -> Columns {
+  return v.xy;
+}
+//#else
 fn magnitudes(v: Columns) -> vec2u {
   let m = bitcast<vec4u>(v) & vec4u(0x7fffffffu);
   return vec2u(m.x, max(m.y, max(m.z, m.w)));
 }
+fn columns_of(defect: f32, rounding: vec3f) -> Columns {
+  return Columns(defect, rounding);
+}
+fn stored(v: Columns) -> vec4f {
+  return v;
+}
+fn loaded(v: vec4f) -> Columns {
+  return v;
+}
+//#end
 
 // The trajectory goes on with the state that it claims.
 fn keep_state(i: u32, next: Lane) -> Lane {
@@ -167,20 +192,20 @@ fn noise(i: u32) -> vec3f {
 fn keep_tangent(i: u32, pushed: Columns, next: Lane) -> Columns {
   let state = states[row * STATE_SIZE + i];
   let size = ROUNDING_NOISE * problem.unitRoundoff * (abs(state) + NOISE_FLOOR);
-  let value = pushed + vec4f(state - next, size * noise(i));
+  let value = pushed + columns_of(state - next, size * noise(i));
   found = max(found, vec4u(0u, 0u, magnitudes(value)));
   if (current + 1u == stop) {
     if (finishes) {
       var before = Columns();
       if (hasPrevious) {
-        before = errorBoundaries[half_at(readHalf, chunk, i)];
+        before = loaded(errorBoundaries[half_at(readHalf, chunk, i)]);
       }
       moved = max(moved, magnitudes(value - before));
     }
-    errorBoundaries[half_at(1u - readHalf, chunk, i)] = value;
+    errorBoundaries[half_at(1u - readHalf, chunk, i)] = stored(value);
     if (isLast && finishes) {
       // No chunk comes after it, but maybe a window, which wants the newest of the two.
-      errorBoundaries[half_at(readHalf, chunk, i)] = value;
+      errorBoundaries[half_at(readHalf, chunk, i)] = stored(value);
     }
   }
   return value;

@@ -52,7 +52,7 @@ const elementSizes: Readonly<Record<string, number>> = {
  */
 export function countAccesses(code: string, first: number): CountedShader {
   const sizes = new Map<string, number>();
-  const declaration = /var<storage(?:, read(?:_write)?)?> (\w+): array<(.+?)>;/g;
+  const declaration = /var<storage(?:, ?read(?:_write)?)?> ?(\w+): ?array<(.+?)>;/g;
   for (const [, name, type] of code.matchAll(declaration)) {
     sizes.set(name!, elementSizes[type!] ?? sizeOfStructure(code, type!));
   }
@@ -79,8 +79,8 @@ export function countAccesses(code: string, first: number): CountedShader {
     (_, i) =>
       `fn counted_${i}(i: u32) -> u32 { atomicAdd(&counters[${first + 1 + i}u], 1u); return i; }`,
   );
-  const thread = /@builtin\(local_invocation_index\) (\w+)/.exec(body)![1]!;
-  const workgroup = /@builtin\(workgroup_id\) (\w+)/.exec(body)?.[1];
+  const thread = /@builtin\(local_invocation_index\) ?(\w+)/.exec(body)![1]!;
+  const workgroup = /@builtin\(workgroup_id\) ?(\w+)/.exec(body)?.[1];
   const isFirst = workgroup === undefined ? "true" : `all(${workgroup} == vec3u())`;
   const main = /(fn main\([^{]*\{)/;
   const counting = `if (${thread} == 0u && ${isFirst}) { atomicAdd(&counters[${first}u], 1u); }`;

@@ -98,6 +98,7 @@ interface SweepOptions {
   readonly sweeps: number;
   readonly choice?: GeometryChoice;
   readonly maxInvocations?: number;
+  readonly maxWorkgroupStorage?: number;
   readonly slices?: readonly (readonly [number, number])[];
 }
 
@@ -106,7 +107,8 @@ async function sweep({ batch, states }: Trial, options: SweepOptions) {
   const { sweeps, choice, maxInvocations = 256, slices = [[0, 1e9]] } = options;
   const compiled = compileCell(batch.cell);
   const count = batch.errorChunks.length;
-  const limits = { ...defaultLimits, maxInvocations };
+  const { maxWorkgroupStorage = defaultLimits.maxWorkgroupStorage } = options;
+  const limits = { maxInvocations, maxWorkgroupStorage };
   const kernel = certificateKernel(compiled, { limits, chunks: count, choice });
   const rows = batch.options.lengths.length + 2 * count;
   const errorBoundaries = new Float32Array(4 * rows * batch.cell.stateSize).fill(Number.NaN);
@@ -181,6 +183,26 @@ describe("swept to the end", () => {
       await expectReference(given, { sweeps: 4, choice, maxInvocations });
     }
   });
+
+  it.each(["gru-reset-before", "lstm-peephole"])(
+    "with one draw of rounding errors where the workgroup memory is short: %s",
+    async (name) => {
+      const cell = cellNamed(name, 5);
+      const shortOf = (maxWorkgroupStorage: number) => {
+        const limits = { ...defaultLimits, maxWorkgroupStorage };
+        return certificateKernel(compileCell(cell), { limits, chunks: 1 }).geometry.width;
+      };
+      let maxWorkgroupStorage = 4096;
+      while (shortOf(maxWorkgroupStorage) === 4) maxWorkgroupStorage -= 16;
+      const options = { sweeps: 4, maxWorkgroupStorage };
+      await expectReference(trial(cell, ragged, 1e-3), options);
+      const given = trial(cell, { lengths: [40], chunk: 10 }, 0);
+      const [found] = summary(given, await sweep(given, { ...options, sweeps: 5 }));
+      const [wanted] = expected(given);
+      expect(found!.errorEstimate).toBeGreaterThan(wanted!.errorEstimate / 4);
+      expect(found!.errorEstimate).toBeLessThan(wanted!.errorEstimate * 2);
+    },
+  );
 
   it("in slices, to the same bits", async () => {
     const given = trial(cellNamed("lstm-plain", 5), ragged, 1e-4);

@@ -12,6 +12,7 @@ import {
   stepWork,
   sweepFloor,
 } from "../../bench/support/gpu-floor.ts";
+import { assembleShader } from "../../src/backend/webgpu/shader.ts";
 import { dawnGpu } from "../support/dawn.ts";
 
 const shader = `
@@ -44,6 +45,20 @@ describe("countAccesses", () => {
     ]);
     expect(code).toContain("source[counted_0(pairs[counted_1(local)].a)]");
     expect(code).toContain("mine[local]");
+  });
+
+  it("reads the library's own shaders, as the build writes them", () => {
+    for (const path of ["sweep", "certificate", "drive", "measure", "decide"]) {
+      const found = countAccesses(assembleShader(`${path}.wgsl`), 0);
+      expect(
+        found.accesses.some(({ isStore }) => isStore),
+        path,
+      ).toBe(true);
+      expect(
+        found.accesses.some(({ isStore }) => !isStore),
+        path,
+      ).toBe(true);
+    }
   });
 
   it("refuses a type whose size it does not know", () => {

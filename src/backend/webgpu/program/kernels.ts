@@ -181,6 +181,8 @@ export function driveKernel(compiled: CompiledCell, options: KernelOptions): Pro
 
 /** Columns of the certificate's tangents: one for defects, three for rounding errors. */
 export const CERTIFICATE_COLUMNS = 4;
+/** With one draw of rounding errors, where the workgroup memory is too small for three. */
+const NARROW_COLUMNS = 2;
 
 /**
  * Bindings: problem, slice, control, source, states, boundaries, errorBoundaries, weights, errorMeasures; no
@@ -189,6 +191,19 @@ export const CERTIFICATE_COLUMNS = 4;
  * @throws RangeError when the state does not fit the workgroup memory.
  */
 export function certificateKernel(compiled: CompiledCell, options: KernelOptions): ProgramKernel {
+  try {
+    return certificateWith(CERTIFICATE_COLUMNS, compiled, options);
+  } catch (error) {
+    if (!(error instanceof RangeError)) throw error;
+    return certificateWith(NARROW_COLUMNS, compiled, options);
+  }
+}
+
+function certificateWith(
+  columns: number,
+  compiled: CompiledCell,
+  options: KernelOptions,
+): ProgramKernel {
   const { recurrence, sourceSize } = compiled;
   const { cell, next } = recurrence;
   const { stateSize } = cell;
@@ -199,8 +214,8 @@ export function certificateKernel(compiled: CompiledCell, options: KernelOptions
       outputs: [{ leaf: cell.state, next }, tangentOutput(recurrence)],
       columns: "tangent",
     }),
-    columns: CERTIFICATE_COLUMNS,
-    widths: [CERTIFICATE_COLUMNS],
+    columns,
+    widths: [columns],
     options,
     bindings: [
       { name: "problem", kind: "uniform" },
@@ -213,7 +228,11 @@ export function certificateKernel(compiled: CompiledCell, options: KernelOptions
       { name: "weights", kind: "read" },
       { name: "errorMeasures", kind: "write" },
     ],
-    flags: sourceSize > 0 ? ["ERROR_CHUNKS"] : ["ERROR_CHUNKS", "NO_SOURCE"],
+    flags: [
+      "ERROR_CHUNKS",
+      ...(sourceSize > 0 ? [] : ["NO_SOURCE"]),
+      ...(columns === NARROW_COLUMNS ? ["NARROW"] : []),
+    ],
     constants: ({ columned }) => ({
       STATE_SIZE: stateSize,
       SOURCE_SIZE: sourceSize,
@@ -272,10 +291,10 @@ function makeKernel(compiled: CompiledCell, name: string, making: Making) {
   const isVector = (count: number) => (count === 1 ? "f32" : `vec${count}f`);
   const code = assembleShader(`${name}.wgsl`, {
     flags,
-    aliases:
-      name === "certificate"
-        ? {}
-        : { Lane: isVector(lanes), ...(isDrive ? {} : { Columns: isVector(width) }) },
+    aliases: {
+      ...(name === "certificate" ? {} : { Lane: isVector(lanes) }),
+      ...(isDrive ? {} : { Columns: isVector(width) }),
+    },
     constants: { UNITS: units, GROUPS: groups, PLAIN: plain, ...constants(geometry) },
     sections: {
       bindings: declarations(bindings),
