@@ -56,11 +56,6 @@ export class Session {
     return buffer;
   }
 
-  /** A buffer that the session uses but does not own. */
-  share(name: string, buffer: GPUBuffer): void {
-    this.#buffers.set(name, buffer);
-  }
-
   upload(name: string, data: ArrayBufferView, offset = 0): void {
     this.context.pool.upload(this.buffer(name), data, offset);
   }
