@@ -72,3 +72,8 @@ export class GpuError extends Error {
     super(`${label}: WebGPU ${kind} error: ${detail}`);
   }
 }
+
+/** What was asked for does not fit the GPU, though another backend may do it: a `RangeError` to callers. */
+export class TooLargeForGpuError extends RangeError {
+  override readonly name = "RangeError";
+}

@@ -1,7 +1,12 @@
 /** The front door: evaluation on the backend that fits. `create-runtime.ts` finds out which there are. */
 import type { Backend } from "./backend/backend.ts";
 import type { Cell } from "./cell/define-cell.ts";
-import { BackendUnavailableError, DeviceLostError, GpuError } from "./errors.ts";
+import {
+  BackendUnavailableError,
+  DeviceLostError,
+  GpuError,
+  TooLargeForGpuError,
+} from "./errors.ts";
 import { chooseMethod, suitsGpu } from "./solve/choice.ts";
 import { solve } from "./solve/solve.ts";
 import type {
@@ -181,9 +186,9 @@ export class Runtime<States extends FloatArray = Float32Array> {
   }
 }
 
-/** Whether another backend may do better. The RangeError of a job that was checked: too large for the device. */
+/** Whether another backend may do better. */
 function isOfTheDevice(error: unknown): error is Error {
-  const kinds = [DeviceLostError, GpuError, BackendUnavailableError, RangeError];
+  const kinds = [DeviceLostError, GpuError, BackendUnavailableError, TooLargeForGpuError];
   return kinds.some((kind) => error instanceof kind);
 }
 

@@ -116,6 +116,16 @@ describe("a device that is lost in the middle", () => {
     expect(largestError(again.states, longStates, 2)).toBeLessThan(1e-5);
   });
 
+  it("is not what a caller's own error is taken for", async () => {
+    using runtime = await createRuntime({ gpu: wrappedGpu(gpu, { info: hardware }) });
+    const mine = new RangeError("mine");
+    const onIteration = vi.fn(() => {
+      throw mine;
+    });
+    expect(await failure(runtime.evaluate(small, many, { ...long, onIteration }))).toBe(mine);
+    expect(onIteration).toHaveBeenCalledOnce();
+  });
+
   it("is done without, too, where there is no second one", async () => {
     let requests = 0;
     const wrapped = wrappedGpu(gpu, { ...fragile, info: hardware });

@@ -3,6 +3,7 @@
  * need; what a sweep finds decides on the device which of the recorded dispatches have work, and only the
  * end is read back.
  */
+import { TooLargeForGpuError } from "../../errors.ts";
 import type { Pacer } from "../../solve/pacing.ts";
 import type { DeviceArray, FloatArray } from "../../types.ts";
 import type { Job } from "../../validate.ts";
@@ -95,7 +96,7 @@ export class BatchRun implements DeviceRun {
       if (!windows) {
         const one = { segments: 1, rows: 1, chunks: 1, errorChunks: 1 };
         const least = Math.ceil(bytesOf(one).total);
-        throw new RangeError(
+        throw new TooLargeForGpuError(
           `memory: cell "${job.cell.name}" in chunks of ${kernels.chunk} needs at least ${least} bytes` +
             ` on the GPU, of which ${largest} may be in one piece and ${this.#limit} in all`,
         );

@@ -1,5 +1,5 @@
 /** Buffers, kept for the next run when one is done; and the ways to and from them. */
-import { GpuError } from "../../errors.ts";
+import { GpuError, TooLargeForGpuError } from "../../errors.ts";
 import { type GpuDevice, MAP_MODE_READ, usage } from "./device.ts";
 import type { Traffic } from "./traffic.ts";
 
@@ -76,7 +76,7 @@ export class BufferPool {
     const { maxBufferBytes } = this.#gpu.limits;
     for (const { label, bytes } of requests) {
       if (align(bytes) > maxBufferBytes) {
-        throw new RangeError(
+        throw new TooLargeForGpuError(
           `${label}: expected at most ${maxBufferBytes} bytes, the device's limit for one buffer,` +
             ` got a need for ${bytes}`,
         );

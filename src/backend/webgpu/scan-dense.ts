@@ -1,4 +1,5 @@
 /** How the monoids of gpu/monoids/{affine,kalman}_dense.wgsl lie on a workgroup. */
+import { TooLargeForGpuError } from "../../errors.ts";
 import type { Monoid, ScanShape } from "./scan.ts";
 
 /** Floats of workgroup memory on any device, less what the monoids need beside their work area. */
@@ -15,7 +16,7 @@ export function denseMonoid({ stateSize, damped, tile }: ScanShape): Monoid {
   const matrix = stateSize ** 2;
   const columns = 3 * stateSize + 1;
   if (damped && stateSize > LARGEST_DAMPED_STATE) {
-    throw new RangeError(
+    throw new TooLargeForGpuError(
       `damping: with a dense Jacobian on WebGPU expected a state of at most ${LARGEST_DAMPED_STATE} elements, got ${stateSize}`,
     );
   }

@@ -1,4 +1,5 @@
 /** How many chunks a workgroup takes, and how: as many as its memory and the number of chunks allow. */
+import { TooLargeForGpuError } from "../../../errors.ts";
 import type { Emitted, Shape } from "./emit.ts";
 
 export interface KernelLimits {
@@ -69,7 +70,7 @@ export function chooseGeometry(request: GeometryRequest): Geometry {
     }
   }
   if (!best) {
-    throw new RangeError(
+    throw new TooLargeForGpuError(
       `${what}: needs ${least} bytes of workgroup memory, the device has ${limits.maxWorkgroupStorage}`,
     );
   }
