@@ -267,3 +267,15 @@ describe("onIteration", () => {
     expect(largestError(states, exact.states, stateSize)).toBeLessThan(1e-6);
   });
 });
+
+it("chunks of many slices, of which each is a dispatch, need no windows", async () => {
+  const length = 600_000;
+  const target = scaling([0.5, -0.3]);
+  const x = normal(mulberry32(3), 2 * length);
+  const options = { method: "jacobi", chunk: 560_000, maxIterations: 2 } as const;
+  const { states, report } = await roomy.evaluate(target, x, options);
+  const exact = await exactStates(target, x, {});
+  expect(report).toMatchObject({ windows: 1, converged: true });
+  expect(report.fallback).toBeUndefined();
+  expect(largestError(states, exact.states, 2)).toBeLessThan(1e-5);
+});

@@ -10,7 +10,7 @@ import type { Job } from "../../validate.ts";
 import type { DeviceFacts, DeviceResult, DeviceRun } from "../backend.ts";
 import type { BufferRequest } from "./buffers.ts";
 import { usage } from "./device.ts";
-import { type BatchKernels, batchKernels } from "./kernels.ts";
+import { type BatchKernels, batchKernels, slotOf } from "./kernels.ts";
 import { problemLayout } from "./layout.ts";
 import { planWindows, type Shape, type Window } from "./plan.ts";
 import { StageTimer } from "./profile.ts";
@@ -185,7 +185,8 @@ export class BatchRun implements DeviceRun {
   async #acquire(groups: readonly Place[][]): Promise<void> {
     const largest = new Map<string, BufferRequest>();
     const { needs } = this.#kernels;
-    const dispatches = 16 * this.#kernels.mostDispatches;
+    const slots = this.#windows.map((window) => slotOf(this.#kernels.of(window)).flat().length);
+    const dispatches = 16 * Math.max(0, ...slots);
     const readback = Math.max(0, ...groups.map((group) => group.at(-1)!.end));
     const { words } = problemLayout;
     for (const request of [

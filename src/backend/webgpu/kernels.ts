@@ -14,7 +14,7 @@ import {
   sweepKernel,
 } from "./program/index.ts";
 import type { Kernel } from "./recorder.ts";
-import { planScan, type ScanShape } from "./scan.ts";
+import { planScan, type ScanPlan, type ScanShape } from "./scan.ts";
 import { assembleShader } from "./shader.ts";
 import { measureTiles, type WindowNeeds } from "./window.ts";
 
@@ -29,6 +29,12 @@ export interface WindowKernels {
   readonly finite: readonly Kernel[];
 }
 
+/** The kernels of a slot, in the order in which they run. */
+export function slotOf(kernels: WindowKernels): readonly (readonly Kernel[])[] {
+  const { scan, sweep, certificate, measure, decide } = kernels;
+  return [scan, sweep, certificate, measure, decide];
+}
+
 export interface BatchKernels {
   /** C; for a sequential run, all steps of the longest sequence. */
   readonly chunk: number;
@@ -37,8 +43,6 @@ export interface BatchKernels {
   readonly needs: WindowNeeds;
   /** Multiply–adds of a step, about. */
   readonly stepCost: number;
-  /** Dispatches of a slot, at most. */
-  readonly mostDispatches: number;
   of(window: Window): WindowKernels;
 }
 
@@ -46,6 +50,8 @@ export interface BatchKernels {
 const SLICE_WORK = 2 ** 28;
 const SLICE_STEPS = 8192;
 const SHORTEST_SLICE = 64;
+/** Rows that a workgroup of `finite` looks at. */
+const FINITE_TILE = 256;
 
 /** What of a job its kernels depend on. */
 interface Settings {
@@ -127,6 +133,9 @@ function makeKernels(compiled: CompiledCell, settings: Settings, gpu: GpuDevice)
     smoother: settings.smoother,
     trustRegion: settings.trustRegion,
   });
+  const scans = new Map<string, ScanPlan>();
+  const scanOf = (chunks: number) =>
+    remembered(scans, `${chunks}`, () => planScan(scanShape(chunks)));
   const sized = sweepKernel(compiled, jacobian, { chunks: 1, limits });
   const simple = (stage: string, workgroups: number, names: string[], parts = {}): Kernel => ({
     ...{ label: stage, stage, workgroups },
@@ -154,9 +163,12 @@ function makeKernels(compiled: CompiledCell, settings: Settings, gpu: GpuDevice)
     const sweep = sweepKernel(compiled, jacobian, { chunks, limits });
     const finite = settings.onDevice
       ? [
-          simple("finite", Math.ceil(rows / 256), ["problem", "control", "states", "spoiled"], {
-            constants: { STATE_SIZE: stateSize },
-          }),
+          simple(
+            "finite",
+            Math.ceil(rows / FINITE_TILE),
+            ["problem", "control", "states", "spoiled"],
+            { constants: { STATE_SIZE: stateSize, TILE: FINITE_TILE } },
+          ),
         ]
       : [];
     const common = {
@@ -176,7 +188,7 @@ function makeKernels(compiled: CompiledCell, settings: Settings, gpu: GpuDevice)
       errorChunkLength,
       5 * stepCost,
     );
-    const { kernels: scan } = planScan(scanShape(chunks));
+    const { kernels: scan } = scanOf(chunks);
     const dispatches = scan.length + common.sweep.length + certificates.length + 2;
     const decideNames = ["problem", "control", "measures", "tiles", "planned", "dispatches"];
     return {
@@ -209,10 +221,9 @@ function makeKernels(compiled: CompiledCell, settings: Settings, gpu: GpuDevice)
       parallel: !sequential,
       trustRegion: settings.trustRegion,
       traced,
-      scratch: (count) => (sequential ? 4 : planScan(scanShape(Math.max(count, 1))).bytes),
+      scratch: (count) => (sequential ? 4 : scanOf(Math.max(count, 1)).bytes),
     },
     stepCost: stepCost * tangents,
-    mostDispatches: 64,
     of: (window) => {
       const { rows, segments, chunks, errorChunks, errorChunkLength } = window;
       const { tiles } = measureTiles(window, chunk);

@@ -1,7 +1,7 @@
 /** Records the work of a window: what it begins with, its slots of dispatches, and the way back of its results. */
 import type { Pacer } from "../../solve/pacing.ts";
 import type { Job } from "../../validate.ts";
-import type { BatchKernels, WindowKernels } from "./kernels.ts";
+import { type BatchKernels, slotOf, type WindowKernels } from "./kernels.ts";
 import { sequenceLayout } from "./layout.ts";
 import type { Window } from "./plan.ts";
 import type { StageTimer } from "./profile.ts";
@@ -91,21 +91,19 @@ export class WindowRecorder {
   }
 
   async #prepare(kernels: WindowKernels): Promise<Prepared> {
-    const { drive, scan, sweep, certificate, measure, decide, finite } = kernels;
-    const kinds = [drive, scan, sweep, certificate, measure, decide, finite];
-    const dispatches = await this.#work.session.bind(kinds.flat());
-    const parts = kinds.map((kind) => dispatches.splice(0, kind.length));
-    const [drives, scans, sweeps, certificates, measures, decides, finites] = parts as Dispatch[][];
-    const slot = [scans!, sweeps!, certificates!, measures!, decides!];
+    const { drive, sweep, finite, scan } = kernels;
+    const slot = slotOf(kernels);
+    const all = await this.#work.session.bind([...drive, ...finite, ...slot.flat()]);
+    const take = (count: number) => all.splice(0, count);
     const either = WHILE_SWEEPING | WHILE_CERTIFYING;
     const times = [WHILE_SWEEPING, WHILE_SWEEPING, WHILE_CERTIFYING, either, either];
     return {
-      drive: drives!,
-      slot: slot.flat(),
+      drive: take(drive.length),
+      finite: take(finite.length),
+      slot: all,
       when: slot.flatMap((part, i) => part.map(() => times[i]!)),
-      sweepAt: scans!.length,
-      steps: sweeps!,
-      finite: finites!,
+      sweepAt: scan.length,
+      steps: all.slice(scan.length, scan.length + sweep.length),
     };
   }
 
