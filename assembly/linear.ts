@@ -8,14 +8,15 @@
  */
 import { madd4 } from "./math";
 
-/** Stores the first `count` (1 to 4) numbers of `value`. */
+/** Stores the first `count` (1 or more; at most 4 count) numbers of `value`. */
 // @ts-ignore: decorator
 @inline
 export function storeFirst(target: usize, value: v128, count: i32): void {
-  if (count >= 4) {
-    v128.store(target, value);
-    return;
-  }
+  if (count >= 4) v128.store(target, value);
+  else storeFewer(target, value, count);
+}
+
+function storeFewer(target: usize, value: v128, count: i32): void {
   v128.store_lane<f32>(target, value, 0);
   if (count > 1) v128.store_lane<f32>(target, value, 1, 4);
   if (count > 2) v128.store_lane<f32>(target, value, 2, 8);

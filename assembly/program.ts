@@ -44,21 +44,15 @@ function map(op: Opcode, arity: i32, code: usize): void {
   let a = <usize>load<u32>(code, 12);
   let b = arity > 1 ? <usize>load<u32>(code, 16) : a;
   let c = arity > 2 ? <usize>load<u32>(code, 20) : a;
-  for (; count >= 4; count -= 4) {
-    const x = v128.load(a);
-    const y = arity > 1 ? v128.load(b) : x;
-    const z = arity > 2 ? v128.load(c) : x;
-    v128.store(target, apply(op, x, y, z));
-    a += 16;
-    target += 16;
-    if (arity > 1) b += 16;
-    if (arity > 2) c += 16;
-  }
-  if (count > 0) {
+  for (; count > 0; count -= 4) {
     const x = v128.load(a);
     const y = arity > 1 ? v128.load(b) : x;
     const z = arity > 2 ? v128.load(c) : x;
     storeFirst(target, apply(op, x, y, z), count);
+    a += 16;
+    target += 16;
+    if (arity > 1) b += 16;
+    if (arity > 2) c += 16;
   }
 }
 
