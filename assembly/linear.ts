@@ -22,34 +22,27 @@ function storeFewer(target: usize, value: v128, count: i32): void {
   if (count > 2) v128.store_lane<f32>(target, value, 2, 8);
 }
 
-// @ts-ignore: decorator
-@inline
-function start(initial: usize, offset: usize): v128 {
-  return initial != 0 ? v128.load(initial + offset) : f32x4.splat(0);
-}
+/** What sums start from where there is no `initial`: a panel of zeros. */
+const ZEROS = memory.data(96, 16);
 
 // @ts-ignore: decorator
 @inline
-function step(sum: v128, weights: usize, offset: usize, x: v128): v128 {
-  return madd4(v128.load(weights + offset), x, sum);
-}
-
 function panel24(columns: i32, weights: usize, source: usize, initial: usize, target: usize): void {
-  let s0 = start(initial, 0);
-  let s1 = start(initial, 16);
-  let s2 = start(initial, 32);
-  let s3 = start(initial, 48);
-  let s4 = start(initial, 64);
-  let s5 = start(initial, 80);
+  let s0 = v128.load(initial);
+  let s1 = v128.load(initial, 16);
+  let s2 = v128.load(initial, 32);
+  let s3 = v128.load(initial, 48);
+  let s4 = v128.load(initial, 64);
+  let s5 = v128.load(initial, 80);
   const end = source + ((<usize>columns) << 2);
   for (; source < end; source += 4, weights += 96) {
     const x = v128.load32_splat(source);
-    s0 = step(s0, weights, 0, x);
-    s1 = step(s1, weights, 16, x);
-    s2 = step(s2, weights, 32, x);
-    s3 = step(s3, weights, 48, x);
-    s4 = step(s4, weights, 64, x);
-    s5 = step(s5, weights, 80, x);
+    s0 = madd4(v128.load(weights), x, s0);
+    s1 = madd4(v128.load(weights, 16), x, s1);
+    s2 = madd4(v128.load(weights, 32), x, s2);
+    s3 = madd4(v128.load(weights, 48), x, s3);
+    s4 = madd4(v128.load(weights, 64), x, s4);
+    s5 = madd4(v128.load(weights, 80), x, s5);
   }
   v128.store(target, s0);
   v128.store(target, s1, 16);
@@ -59,31 +52,33 @@ function panel24(columns: i32, weights: usize, source: usize, initial: usize, ta
   v128.store(target, s5, 80);
 }
 
+// @ts-ignore: decorator
+@inline
 function panel16(columns: i32, weights: usize, source: usize, initial: usize, target: usize): void {
-  let s0 = start(initial, 0);
-  let s1 = start(initial, 16);
-  let s2 = start(initial, 32);
-  let s3 = start(initial, 48);
+  let s0 = v128.load(initial);
+  let s1 = v128.load(initial, 16);
+  let s2 = v128.load(initial, 32);
+  let s3 = v128.load(initial, 48);
   const end = source + ((<usize>columns) << 2);
   const pairs = source + ((<usize>columns & ~1) << 2);
   for (; source < pairs; source += 8, weights += 128) {
     const x0 = v128.load32_splat(source);
-    s0 = step(s0, weights, 0, x0);
-    s1 = step(s1, weights, 16, x0);
-    s2 = step(s2, weights, 32, x0);
-    s3 = step(s3, weights, 48, x0);
+    s0 = madd4(v128.load(weights), x0, s0);
+    s1 = madd4(v128.load(weights, 16), x0, s1);
+    s2 = madd4(v128.load(weights, 32), x0, s2);
+    s3 = madd4(v128.load(weights, 48), x0, s3);
     const x1 = v128.load32_splat(source, 4);
-    s0 = step(s0, weights, 64, x1);
-    s1 = step(s1, weights, 80, x1);
-    s2 = step(s2, weights, 96, x1);
-    s3 = step(s3, weights, 112, x1);
+    s0 = madd4(v128.load(weights, 64), x1, s0);
+    s1 = madd4(v128.load(weights, 80), x1, s1);
+    s2 = madd4(v128.load(weights, 96), x1, s2);
+    s3 = madd4(v128.load(weights, 112), x1, s3);
   }
   if (source < end) {
     const x = v128.load32_splat(source);
-    s0 = step(s0, weights, 0, x);
-    s1 = step(s1, weights, 16, x);
-    s2 = step(s2, weights, 32, x);
-    s3 = step(s3, weights, 48, x);
+    s0 = madd4(v128.load(weights), x, s0);
+    s1 = madd4(v128.load(weights, 16), x, s1);
+    s2 = madd4(v128.load(weights, 32), x, s2);
+    s3 = madd4(v128.load(weights, 48), x, s3);
   }
   v128.store(target, s0);
   v128.store(target, s1, 16);
@@ -91,19 +86,23 @@ function panel16(columns: i32, weights: usize, source: usize, initial: usize, ta
   v128.store(target, s3, 48);
 }
 
+// @ts-ignore: decorator
+@inline
 function panel8(columns: i32, weights: usize, source: usize, initial: usize, target: usize): void {
-  let s0 = start(initial, 0);
-  let s1 = start(initial, 16);
+  let s0 = v128.load(initial);
+  let s1 = v128.load(initial, 16);
   const end = source + ((<usize>columns) << 2);
   for (; source < end; source += 4, weights += 32) {
     const x = v128.load32_splat(source);
-    s0 = step(s0, weights, 0, x);
-    s1 = step(s1, weights, 16, x);
+    s0 = madd4(v128.load(weights), x, s0);
+    s1 = madd4(v128.load(weights, 16), x, s1);
   }
   v128.store(target, s0);
   v128.store(target, s1, 16);
 }
 
+// @ts-ignore: decorator
+@inline
 function panel4(
   rows: i32,
   columns: i32,
@@ -112,15 +111,17 @@ function panel4(
   initial: usize,
   target: usize,
 ): void {
-  let sum = start(initial, 0);
+  let sum = v128.load(initial);
   const end = source + ((<usize>columns) << 2);
   for (; source < end; source += 4, weights += 16) {
-    sum = step(sum, weights, 0, v128.load32_splat(source));
+    sum = madd4(v128.load(weights), v128.load32_splat(source), sum);
   }
   storeFirst(target, sum, rows);
 }
 
 /** One vector: width 1. */
+// @ts-ignore: decorator
+@inline
 function linearVector(
   rows: i32,
   columns: i32,
@@ -131,18 +132,19 @@ function linearVector(
 ): void {
   const column = (<usize>columns) << 2;
   while (rows > 0) {
+    const from = initial != 0 ? initial : ZEROS;
     let panel: usize = 4;
     if (rows >= 24) {
       panel = 24;
-      panel24(columns, weights, source, initial, target);
+      panel24(columns, weights, source, from, target);
     } else if (rows >= 16) {
       panel = 16;
-      panel16(columns, weights, source, initial, target);
+      panel16(columns, weights, source, from, target);
     } else if (rows >= 8) {
       panel = 8;
-      panel8(columns, weights, source, initial, target);
+      panel8(columns, weights, source, from, target);
     } else {
-      panel4(rows, columns, weights, source, initial, target);
+      panel4(rows, columns, weights, source, from, target);
     }
     rows -= <i32>panel;
     weights += panel * column;
@@ -151,27 +153,33 @@ function linearVector(
   }
 }
 
-/** Four rows by eight lanes; `weights` points at the rows' first column, `stride` bytes a column. */
+/**
+ * Four rows by eight lanes; `weights` points at the rows' first column, `stride` bytes a column; rows of
+ * `initial` are `start` bytes apart.
+ */
+// @ts-ignore: decorator
+@inline
 function tile8(
   columns: i32,
   weights: usize,
   stride: usize,
   source: usize,
   initial: usize,
+  start: usize,
   target: usize,
   rows: i32,
   pitch: usize,
 ): void {
   const pitch2 = pitch << 1;
   const pitch3 = pitch2 + pitch;
-  let s00 = start(initial, 0);
-  let s01 = start(initial, 16);
-  let s10 = start(initial, pitch);
-  let s11 = start(initial, pitch + 16);
-  let s20 = start(initial, pitch2);
-  let s21 = start(initial, pitch2 + 16);
-  let s30 = start(initial, pitch3);
-  let s31 = start(initial, pitch3 + 16);
+  let s00 = v128.load(initial);
+  let s01 = v128.load(initial, 16);
+  let s10 = v128.load(initial + start);
+  let s11 = v128.load(initial + start, 16);
+  let s20 = v128.load(initial + 2 * start);
+  let s21 = v128.load(initial + 2 * start, 16);
+  let s30 = v128.load(initial + 3 * start);
+  let s31 = v128.load(initial + 3 * start, 16);
   for (let j = 0; j < columns; j++, weights += stride, source += pitch) {
     const x0 = v128.load(source);
     const x1 = v128.load(source, 16);
@@ -205,22 +213,25 @@ function tile8(
 }
 
 /** Four rows by four lanes. */
+// @ts-ignore: decorator
+@inline
 function tile4(
   columns: i32,
   weights: usize,
   stride: usize,
   source: usize,
   initial: usize,
+  start: usize,
   target: usize,
   rows: i32,
   pitch: usize,
 ): void {
   const pitch2 = pitch << 1;
   const pitch3 = pitch2 + pitch;
-  let s0 = start(initial, 0);
-  let s1 = start(initial, pitch);
-  let s2 = start(initial, pitch2);
-  let s3 = start(initial, pitch3);
+  let s0 = v128.load(initial);
+  let s1 = v128.load(initial + start);
+  let s2 = v128.load(initial + 2 * start);
+  let s3 = v128.load(initial + 3 * start);
   for (let j = 0; j < columns; j++, weights += stride, source += pitch) {
     const x = v128.load(source);
     s0 = madd4(v128.load32_splat(weights), x, s0);
@@ -235,6 +246,8 @@ function tile4(
 }
 
 /** `width` vectors side by side, a multiple of four. */
+// @ts-ignore: decorator
+@inline
 function linearLanes(
   rows: i32,
   columns: i32,
@@ -245,24 +258,22 @@ function linearLanes(
   width: i32,
 ): void {
   const pitch = (<usize>width) << 2;
+  const start = initial != 0 ? pitch : 0;
   while (rows > 0) {
     const panel = rows >= 24 ? 24 : rows >= 16 ? 16 : rows >= 8 ? 8 : 4;
     const stride = (<usize>panel) << 2;
     for (let row = 0; row < panel && row < rows; row += 4) {
       const corner = weights + ((<usize>row) << 2);
-      const line = <usize>row * pitch;
-      let lane = 0;
-      for (; lane + 8 <= width; lane += 8) {
-        const at = line + ((<usize>lane) << 2);
-        const from = initial != 0 ? initial + at : 0;
+      for (let lane = 0; lane < width; lane += 8) {
         const x = source + ((<usize>lane) << 2);
-        tile8(columns, corner, stride, x, from, target + at, rows - row, pitch);
-      }
-      if (lane < width) {
-        const at = line + ((<usize>lane) << 2);
-        const from = initial != 0 ? initial + at : 0;
-        const x = source + ((<usize>lane) << 2);
-        tile4(columns, corner, stride, x, from, target + at, rows - row, pitch);
+        const at = <usize>row * pitch + ((<usize>lane) << 2);
+        const from = initial != 0 ? initial + at : ZEROS;
+        const left = rows - row;
+        if (lane + 8 > width) {
+          tile4(columns, corner, stride, x, from, start, target + at, left, pitch);
+        } else {
+          tile8(columns, corner, stride, x, from, start, target + at, left, pitch);
+        }
       }
     }
     weights += stride * <usize>columns;

@@ -2,7 +2,7 @@
  * The interpreter of compiled cell programs: straight-line code over vectors in memory. A vector with
  * lanes is an array [size, lanes], so pointwise instructions need not know of lanes.
  */
-import { linear, storeFirst } from "./linear";
+import { linear } from "./linear";
 import { cos4, exp4, log4, madd4, sigmoid4, sin4, softplus4, tanh4 } from "./math";
 import { INSTRUCTION_SIZE, Opcode } from "./opcode";
 
@@ -35,25 +35,29 @@ function apply(op: Opcode, a: v128, b: v128, c: v128): v128 {
   return f32x4.sub(c, f32x4.mul(a, b));
 }
 
-/** The last numbers of a vector may be fewer than four; reading past them is harmless. */
+/**
+ * The last numbers may be fewer than four. Reading past them is harmless; what is written past them is
+ * put right again, so that the loop need not tell the last vector from the others.
+ */
 // @ts-ignore: decorator
 @inline
 function map(op: Opcode, arity: i32, code: usize): void {
-  let count = load<i32>(code, 4);
   let target = <usize>load<u32>(code, 8);
   let a = <usize>load<u32>(code, 12);
   let b = arity > 1 ? <usize>load<u32>(code, 16) : a;
   let c = arity > 2 ? <usize>load<u32>(code, 20) : a;
-  for (; count > 0; count -= 4) {
+  const end = target + (<usize>load<u32>(code, 4) << 2);
+  const behind = v128.load(end);
+  for (; target < end; target += 16) {
     const x = v128.load(a);
     const y = arity > 1 ? v128.load(b) : x;
     const z = arity > 2 ? v128.load(c) : x;
-    storeFirst(target, apply(op, x, y, z), count);
+    v128.store(target, apply(op, x, y, z));
     a += 16;
-    target += 16;
     if (arity > 1) b += 16;
     if (arity > 2) c += 16;
   }
+  v128.store(end, behind);
 }
 
 /** `width` is a multiple of four here. */
