@@ -13,15 +13,23 @@
  * Constants are loaded from static memory rather than written as `v128.const`: engines rebuild a
  * vector literal from integer registers wherever it is used, which about doubles the cost of a
  * loop over these functions, while a load from a fixed address is one instruction. The static data
- * lies below `__heap_base` and must not be overwritten.
+ * lies below `__heap_base` and must not be overwritten. Constants stand together in tables because
+ * each piece of static data has a header of its own in the binary.
  */
 
+const SHARED_TABLE: usize = memory.data<f32>([
+  12582912.0, // ROUNDER
+  1.0, // ONE
+  0.5, // HALF
+  -0.5, // MINUS_HALF
+  -0.0, // SIGN_BIT
+]);
 /** 1.5 * 2^23: adding it rounds |y| < 2^22 to an integer held in the low bits of the sum. */
-const ROUNDER: usize = memory.data<f32>([12582912.0]);
-const ONE: usize = memory.data<f32>([1.0]);
-const HALF: usize = memory.data<f32>([0.5]);
-const MINUS_HALF: usize = memory.data<f32>([-0.5]);
-const SIGN_BIT: usize = memory.data<f32>([-0.0]);
+const ROUNDER: usize = SHARED_TABLE;
+const ONE: usize = SHARED_TABLE + 4;
+const HALF: usize = SHARED_TABLE + 8;
+const MINUS_HALF: usize = SHARED_TABLE + 12;
+const SIGN_BIT: usize = SHARED_TABLE + 16;
 
 // @ts-ignore: decorator
 @inline
@@ -59,19 +67,31 @@ function clamp4(x: v128, lower: v128, upper: v128): v128 {
 
 // --- exp ------------------------------------------------------------------------------------
 
-const LOG2_E: usize = memory.data<f32>([1.44269504088896]);
+const EXP_TABLE: usize = memory.data<f32>([
+  1.44269504088896, // LOG2_E
+  0.693145751953125, // LN2_HIGH
+  1.428606765330187e-6, // LN2_LOW
+  89.0, // EXP_UPPER
+  -104.0, // EXP_LOWER
+  0.499999911, // E2
+  0.166665211, // E3
+  0.0416688882, // E4
+  0.00836867187, // E5
+  0.00137894927, // E6
+]);
+const LOG2_E: usize = EXP_TABLE;
 /** ln 2 = LN2_HIGH + LN2_LOW; the high part has 15 bits, so its product with |n| <= 256 is exact. */
-const LN2_HIGH: usize = memory.data<f32>([0.693145751953125]);
-const LN2_LOW: usize = memory.data<f32>([1.428606765330187e-6]);
+const LN2_HIGH: usize = EXP_TABLE + 4;
+const LN2_LOW: usize = EXP_TABLE + 8;
 /** exp is infinite above and zero below these in float32, and 2^n needs -150 <= n <= 128. */
-const EXP_UPPER: usize = memory.data<f32>([89.0]);
-const EXP_LOWER: usize = memory.data<f32>([-104.0]);
+const EXP_UPPER: usize = EXP_TABLE + 12;
+const EXP_LOWER: usize = EXP_TABLE + 16;
 /** e^r = 1 + r + E2 r^2 + ... + E6 r^6 on |r| <= ln(2)/2, relative error 2^-28. */
-const E2: usize = memory.data<f32>([0.499999911]);
-const E3: usize = memory.data<f32>([0.166665211]);
-const E4: usize = memory.data<f32>([0.0416688882]);
-const E5: usize = memory.data<f32>([0.00836867187]);
-const E6: usize = memory.data<f32>([0.00137894927]);
+const E2: usize = EXP_TABLE + 20;
+const E3: usize = EXP_TABLE + 24;
+const E4: usize = EXP_TABLE + 28;
+const E5: usize = EXP_TABLE + 32;
+const E6: usize = EXP_TABLE + 36;
 
 /**
  * e^x. Error at most 1.2 ULP. Overflows to +Infinity, underflows gradually through the subnormals
@@ -102,17 +122,24 @@ export function exp4(x: v128): v128 {
 
 // --- sigmoid --------------------------------------------------------------------------------
 
+const SIGMOID_TABLE: usize = memory.data<f32>([
+  30.0, // SIGMOID_UPPER
+  4.842877388e-8, // S0
+  2.421438694e-8, // S1
+  4.84288465e-9, // S2
+  4.03574406e-10, // S3
+]);
 /** The result is 1 from 17 on; 30 keeps every intermediate normal. */
-const SIGMOID_UPPER: usize = memory.data<f32>([30.0]);
+const SIGMOID_UPPER: usize = SIGMOID_TABLE;
 /**
  * tanh(r/2) = r (S1 + S3 r^2) / (S0 + S2 r^2) on |r| <= ln(2)/2, relative error 2^-27. All four
  * carry the factor S0 = 13/16 * 2^-24: the power of two keeps the denominator of the sigmoid below
  * overflow for results down to 2^-149, and 13/16 places its terms where they round least.
  */
-const S0: usize = memory.data<f32>([4.842877388e-8]);
-const S1: usize = memory.data<f32>([2.421438694e-8]);
-const S2: usize = memory.data<f32>([4.84288465e-9]);
-const S3: usize = memory.data<f32>([4.03574406e-10]);
+const S0: usize = SIGMOID_TABLE + 4;
+const S1: usize = SIGMOID_TABLE + 8;
+const S2: usize = SIGMOID_TABLE + 12;
+const S3: usize = SIGMOID_TABLE + 16;
 
 /**
  * 1 / (1 + e^-x). Error at most 2.4 ULP, subnormal results included; never outside [0, 1];
@@ -139,16 +166,25 @@ export function sigmoid4(x: v128): v128 {
 
 // --- tanh -----------------------------------------------------------------------------------
 
+const TANH_TABLE: usize = memory.data<f32>([
+  9.1, // TANH_UPPER
+  -9.1, // TANH_LOWER
+  2.88539008177793, // TWO_LOG2_E
+  0.346573590279973, // HALF_LN2
+  12583038.0, // TANH_ROUNDER
+  -0.333311409, // T1
+  0.131039351, // T2
+]);
 /** tanh is 1 in float32 from 9.02 on. */
-const TANH_UPPER: usize = memory.data<f32>([9.1]);
-const TANH_LOWER: usize = memory.data<f32>([-9.1]);
-const TWO_LOG2_E: usize = memory.data<f32>([2.88539008177793]);
-const HALF_LN2: usize = memory.data<f32>([0.346573590279973]);
+const TANH_UPPER: usize = TANH_TABLE;
+const TANH_LOWER: usize = TANH_TABLE + 4;
+const TWO_LOG2_E: usize = TANH_TABLE + 8;
+const HALF_LN2: usize = TANH_TABLE + 12;
 /** ROUNDER + 126: shifted left by 23, the sum is the float32 2^(n-1) itself. */
-const TANH_ROUNDER: usize = memory.data<f32>([12583038.0]);
+const TANH_ROUNDER: usize = TANH_TABLE + 16;
 /** tanh(r) = r (1 + T1 r^2 + T2 r^4) on |r| <= ln(2)/4, relative error 2^-24. */
-const T1: usize = memory.data<f32>([-0.333311409]);
-const T2: usize = memory.data<f32>([0.131039351]);
+const T1: usize = TANH_TABLE + 20;
+const T2: usize = TANH_TABLE + 24;
 
 /**
  * Hyperbolic tangent. Error at most 2.7 ULP, near 0 too; odd bit for bit, the sign of zero
@@ -176,11 +212,25 @@ export function tanh4(x: v128): v128 {
 
 // --- log and softplus -----------------------------------------------------------------------
 
-const TWO: usize = memory.data<f32>([2.0]);
+const LOG_TABLE: usize = memory.data<f32>([
+  2.0, // TWO
+  0.666667759, // L1
+  0.399775684, // L2
+  0.298714608, // L3
+  1.1754943508222875e-38, // SMALLEST_NORMAL
+  8388608.0, // TWO_TO_23
+  23.0, // TWENTY_THREE
+  0.70710678118654752, // SQRT_HALF
+  Infinity, // INFINITE
+  -Infinity, // MINUS_INFINITE
+  NaN, // NOT_A_NUMBER
+  0.41421356237309505, // SQRT_TWO_LESS_ONE
+]);
+const TWO: usize = LOG_TABLE;
 /** log(1+f) = 2s + s R, s = f/(2+f), R = s^2 (L1 + L2 s^2 + L3 s^4), |s| <= 3 - 2 sqrt 2, to 2^-30. */
-const L1: usize = memory.data<f32>([0.666667759]);
-const L2: usize = memory.data<f32>([0.399775684]);
-const L3: usize = memory.data<f32>([0.298714608]);
+const L1: usize = LOG_TABLE + 4;
+const L2: usize = LOG_TABLE + 8;
+const L3: usize = LOG_TABLE + 12;
 
 /**
  * high + low + log(1 + f) for f in [sqrt(1/2) - 1, sqrt(2) - 1], |low| much smaller than |high|.
@@ -199,13 +249,13 @@ function logOnePlus(f: v128, high: v128, low: v128): v128 {
   return f32x4.add(high, f32x4.add(f, nmadd4(s, correction, low)));
 }
 
-const SMALLEST_NORMAL: usize = memory.data<f32>([1.1754943508222875e-38]);
-const TWO_TO_23: usize = memory.data<f32>([8388608.0]);
-const TWENTY_THREE: usize = memory.data<f32>([23.0]);
-const SQRT_HALF: usize = memory.data<f32>([0.70710678118654752]);
-const INFINITE: usize = memory.data<f32>([Infinity]);
-const MINUS_INFINITE: usize = memory.data<f32>([-Infinity]);
-const NOT_A_NUMBER: usize = memory.data<f32>([NaN]);
+const SMALLEST_NORMAL: usize = LOG_TABLE + 16;
+const TWO_TO_23: usize = LOG_TABLE + 20;
+const TWENTY_THREE: usize = LOG_TABLE + 24;
+const SQRT_HALF: usize = LOG_TABLE + 28;
+const INFINITE: usize = LOG_TABLE + 32;
+const MINUS_INFINITE: usize = LOG_TABLE + 36;
+const NOT_A_NUMBER: usize = LOG_TABLE + 40;
 
 /**
  * Natural logarithm. Error at most 1 ULP, subnormal arguments included. log(+-0) = -Infinity,
@@ -232,7 +282,7 @@ export function log4(x: v128): v128 {
   return v128.bitselect(constant(NOT_A_NUMBER), y, f32x4.lt(x, zero));
 }
 
-const SQRT_TWO_LESS_ONE: usize = memory.data<f32>([0.41421356237309505]);
+const SQRT_TWO_LESS_ONE: usize = LOG_TABLE + 44;
 
 /**
  * log(1 + e^x), as max(x, 0) + log(1 + e^-|x|). Error at most 1.9 ULP, down to subnormal results.
@@ -259,21 +309,35 @@ export function softplus4(x: v128): v128 {
 
 /** Up to here n = round(2x/pi) has 13 bits, and its products with the parts of pi/2 are exact. */
 const LARGEST_REDUCED: f32 = 10000.0;
-const REDUCTION_LIMIT: usize = memory.data<f32>([LARGEST_REDUCED]);
-const TWO_OVER_PI: usize = memory.data<f32>([0.636619772367581]);
+const SINE_TABLE: usize = memory.data<f32>([
+  LARGEST_REDUCED, // REDUCTION_LIMIT
+  0.636619772367581, // TWO_OVER_PI
+  1.5703125, // PIO2_1
+  4.8375129699707031e-4, // PIO2_2
+  7.5495336204767227e-8, // PIO2_3
+  2.5633440682570896e-12, // PIO2_4
+  -0.166666552, // SIN1
+  0.00833218731, // SIN2
+  -1.95179004e-4, // SIN3
+  0.0416666456, // COS1
+  -0.00138873095, // COS2
+  2.44323273e-5, // COS3
+]);
+const REDUCTION_LIMIT: usize = SINE_TABLE;
+const TWO_OVER_PI: usize = SINE_TABLE + 4;
 /** pi/2 = PIO2_1 + ... + PIO2_4: three parts of 11 bits and the rest, exact to 1e-19. */
-const PIO2_1: usize = memory.data<f32>([1.5703125]);
-const PIO2_2: usize = memory.data<f32>([4.8375129699707031e-4]);
-const PIO2_3: usize = memory.data<f32>([7.5495336204767227e-8]);
-const PIO2_4: usize = memory.data<f32>([2.5633440682570896e-12]);
+const PIO2_1: usize = SINE_TABLE + 8;
+const PIO2_2: usize = SINE_TABLE + 12;
+const PIO2_3: usize = SINE_TABLE + 16;
+const PIO2_4: usize = SINE_TABLE + 20;
 /** sin r = r + r^3 (SIN1 + SIN2 r^2 + SIN3 r^4) on |r| <= pi/4, relative error 2^-27. */
-const SIN1: usize = memory.data<f32>([-0.166666552]);
-const SIN2: usize = memory.data<f32>([0.00833218731]);
-const SIN3: usize = memory.data<f32>([-1.95179004e-4]);
+const SIN1: usize = SINE_TABLE + 24;
+const SIN2: usize = SINE_TABLE + 28;
+const SIN3: usize = SINE_TABLE + 32;
 /** cos r = 1 - r^2/2 + r^4 (COS1 + COS2 r^2 + COS3 r^4) on |r| <= pi/4, relative error 2^-32. */
-const COS1: usize = memory.data<f32>([0.0416666456]);
-const COS2: usize = memory.data<f32>([-0.00138873095]);
-const COS3: usize = memory.data<f32>([2.44323273e-5]);
+const COS1: usize = SINE_TABLE + 36;
+const COS2: usize = SINE_TABLE + 40;
+const COS3: usize = SINE_TABLE + 44;
 
 /**
  * sin(magnitude + quarterTurns * pi/2) for 0 <= magnitude <= LARGEST_REDUCED.

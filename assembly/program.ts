@@ -46,7 +46,7 @@ function map(op: Opcode, arity: i32, code: usize): void {
   let a = <usize>load<u32>(code, 12);
   let b = arity > 1 ? <usize>load<u32>(code, 16) : a;
   let c = arity > 2 ? <usize>load<u32>(code, 20) : a;
-  const end = target + (<usize>load<u32>(code, 4) << 2);
+  const end = target + ((<usize>load<u32>(code, 4)) << 2);
   const behind = v128.load(end);
   for (; target < end; target += 16) {
     const x = v128.load(a);
