@@ -3,7 +3,16 @@ import type { Sequence } from "./backend/backend.ts";
 import type { Cell } from "./cell/define-cell.ts";
 import { blockSize } from "./cell/differentiate.ts";
 import { Graph } from "./cell/expression.ts";
-import { show } from "./show.ts";
+import {
+  checkBoolean,
+  checkFloats,
+  checkInteger,
+  checkKeys,
+  checkOneOf,
+  findNonFinite,
+  requireType,
+  requireValue,
+} from "./checks.ts";
 import {
   type Damping,
   jacobianKinds,
@@ -18,6 +27,8 @@ import type {
   JacobianKind,
   MethodName,
 } from "./types.ts";
+
+export { checkKeys, checkOneOf };
 
 /** The options of one evaluation, complete and checked. */
 export interface Job {
@@ -67,53 +78,21 @@ const optionNames: readonly (keyof EvaluateOptions)[] = [
   "profile",
 ];
 
-/** @throws TypeError naming the first key of `options` that is not among `known`. */
-export function checkKeys(what: string, options: unknown, known: readonly string[]): void {
-  if (typeof options !== "object" || options === null || Array.isArray(options)) {
-    throw new TypeError(`${what}: expected an object, got ${show(options)}`);
-  }
-  for (const key of Object.keys(options)) {
-    if (!known.includes(key)) {
-      throw new TypeError(`${what}: expected only ${known.join(", ")}, got "${key}"`);
-    }
-  }
-}
-
-export function checkOneOf<Value>(what: string, value: unknown, allowed: readonly Value[]): Value {
-  if (!allowed.includes(value as Value)) {
-    throw new RangeError(
-      `${what}: expected one of ${allowed.map(show).join(", ")}, got ${show(value)}`,
-    );
-  }
-  return value as Value;
-}
-
-function checkFloats(what: string, value: unknown): FloatArray {
-  if (!(value instanceof Float32Array) && !(value instanceof Float64Array)) {
-    throw new TypeError(`${what}: expected a Float32Array or Float64Array, got ${show(value)}`);
-  }
-  if (value.length === 0) {
+function checkNumbers(what: string, value: unknown): FloatArray {
+  const numbers = checkFloats(what, value);
+  if (numbers.length === 0) {
     try {
-      new Uint8Array(value.buffer);
+      new Uint8Array(numbers.buffer);
     } catch {
       throw new TypeError(`${what}: expected numbers, got an array whose buffer is detached`);
     }
   }
-  return value;
-}
-
-function checkInteger(what: string, value: unknown, least: number): number {
-  if (!Number.isInteger(value) || (value as number) < least) {
-    const expected = least > 0 ? "a positive integer" : "a non-negative integer";
-    throw new RangeError(`${what}: expected ${expected}, got ${show(value)}`);
-  }
-  return value as number;
+  return numbers;
 }
 
 function checkFunction<F>(what: string, value: F): F {
-  if (value !== undefined && typeof value !== "function") {
-    throw new TypeError(`${what}: expected a function, got ${show(value)}`);
-  }
+  const isFunction = value === undefined || typeof value === "function";
+  requireType(isFunction, what, "a function", value);
   return value;
 }
 
@@ -133,41 +112,31 @@ function countRows(
   lengths: ArrayLike<number> | undefined,
 ): number {
   if (cell.inputSize === 0) {
-    if (typeof inputs === "number") return checkInteger("inputs", inputs, 0);
-    throw new TypeError(
-      `inputs: expected the number of steps, because cell "${cell.name}" reads no input, got ${show(inputs)}`,
-    );
+    const expected = `the number of steps, because cell "${cell.name}" reads no input`;
+    requireType(typeof inputs === "number", "inputs", expected, inputs);
+    return checkInteger("inputs", inputs, 0);
   }
-  if (typeof inputs === "number") {
-    throw new TypeError(
-      `inputs: expected a Float32Array or Float64Array with ${cell.inputSize} numbers a step, got ${inputs}`,
-    );
-  }
+  const expected = `a Float32Array or Float64Array with ${cell.inputSize} numbers a step`;
+  requireType(typeof inputs !== "number", "inputs", expected, inputs);
   const onDevice = isDeviceBuffer(inputs);
-  const count = onDevice ? inputs.size / 4 : checkFloats("inputs", inputs).length;
+  const count = onDevice ? inputs.size / 4 : checkNumbers("inputs", inputs).length;
   if (onDevice && lengths) {
     // A buffer may be longer than what is in it.
     const rows = Array.from(lengths).reduce((sum, length) => sum + length, 0);
     const bytes = rows * cell.inputSize * 4;
-    if (!(inputs.size >= bytes)) {
-      throw new RangeError(`inputs: expected a buffer of ${bytes} bytes, got ${inputs.size}`);
-    }
+    requireValue(inputs.size >= bytes, "inputs", `a buffer of ${bytes} bytes`, inputs.size);
     return rows;
   }
   const rows = count / cell.inputSize;
-  if (!Number.isInteger(rows)) {
-    throw new RangeError(
-      `inputs: expected a multiple of inputSize ${cell.inputSize} numbers, got ${count}`,
-    );
-  }
+  const whole = `a multiple of inputSize ${cell.inputSize} numbers`;
+  requireValue(Number.isInteger(rows), "inputs", whole, count);
   return rows;
 }
 
 function layOutSequences(rows: number, lengths: ArrayLike<number> | undefined): Sequence[] {
   if (lengths === undefined) return [{ offset: 0, length: rows }];
-  if (typeof lengths !== "object" || lengths === null || typeof lengths.length !== "number") {
-    throw new TypeError(`lengths: expected an array of integers, got ${show(lengths)}`);
-  }
+  const isArray = typeof lengths === "object" && typeof lengths?.length === "number";
+  requireType(isArray, "lengths", "an array of integers", lengths);
   let offset = 0;
   const sequences = Array.from(lengths, (length, i) => {
     checkInteger(`lengths[${i}]`, length, 0);
@@ -175,28 +144,26 @@ function layOutSequences(rows: number, lengths: ArrayLike<number> | undefined): 
     offset += length;
     return sequence;
   });
-  if (offset !== rows) {
-    throw new RangeError(`lengths: expected a sum of ${rows}, the rows of inputs, got ${offset}`);
-  }
+  requireValue(offset === rows, "lengths", `a sum of ${rows}, the rows of inputs`, offset);
   return sequences;
 }
 
 function spreadInitialState(cell: Cell, batch: number, given: unknown): FloatArray {
   const { stateSize } = cell;
   if (given === undefined) return new Float32Array(batch * stateSize);
-  const initial = checkFloats("initialState", given);
-  if (initial.length !== stateSize && initial.length !== batch * stateSize) {
-    const expected = batch > 1 ? `${stateSize} or ${batch} × ${stateSize}` : `${stateSize}`;
-    throw new RangeError(`initialState: expected ${expected} numbers, got ${initial.length}`);
-  }
-  const bad = initial.findIndex((value: number) => !Number.isFinite(value));
+  const initial = checkNumbers("initialState", given);
+  const { length } = initial;
+  const expected = `${stateSize}${batch > 1 ? ` or ${batch} × ${stateSize}` : ""} numbers`;
+  const fits = length === stateSize || length === batch * stateSize;
+  requireValue(fits, "initialState", expected, length);
+  const bad = findNonFinite(initial);
   if (bad >= 0) {
     throw new RangeError(
       `initialState: expected finite numbers, got ${initial[bad]} at unit ${bad % stateSize}` +
         ` of sequence ${Math.floor(bad / stateSize)}`,
     );
   }
-  if (initial.length === batch * stateSize) return initial;
+  if (length === batch * stateSize) return initial;
   const all = new Float64Array(batch * stateSize);
   for (let sequence = 0; sequence < batch; sequence++) all.set(initial, sequence * stateSize);
   return all;
@@ -204,12 +171,10 @@ function spreadInitialState(cell: Cell, batch: number, given: unknown): FloatArr
 
 function checkGuess(cell: Cell, rows: number, given: unknown): FloatArray | null {
   if (given === undefined) return null;
-  const guess = checkFloats("initialGuess", given);
-  if (guess.length !== rows * cell.stateSize) {
-    throw new RangeError(
-      `initialGuess: expected ${rows} × ${cell.stateSize} numbers, got ${guess.length}`,
-    );
-  }
+  const { stateSize } = cell;
+  const guess = checkNumbers("initialGuess", given);
+  const expected = `${rows} × ${stateSize} numbers`;
+  requireValue(guess.length === rows * stateSize, "initialGuess", expected, guess.length);
   return guess;
 }
 
@@ -222,9 +187,7 @@ export function checkJob(
   options: EvaluateOptions,
 ): Job {
   // A copy that went through structuredClone has lost its graph's class, and its methods.
-  if (typeof cell !== "object" || !(cell?.graph instanceof Graph)) {
-    throw new TypeError(`cell: expected a cell made by defineCell, got ${show(cell)}`);
-  }
+  requireType(cell?.graph instanceof Graph, "cell", "a cell made by defineCell", cell);
   checkKeys("options", options, optionNames);
   const { method: given = "auto" } = options;
   const source = inputs as FloatArray | GPUBuffer | number;
@@ -235,18 +198,12 @@ export function checkJob(
   const { reverse = false, signal, output = "cpu", profile = false } = options;
   checkInteger("chunk", chunk, 1);
   checkInteger("maxIterations", maxIterations, 0);
-  if (typeof tolerance !== "number" || !(tolerance > 0 && tolerance < Infinity)) {
-    throw new RangeError(`tolerance: expected a positive number, got ${show(tolerance)}`);
-  }
-  if (typeof reverse !== "boolean") {
-    throw new TypeError(`reverse: expected a boolean, got ${show(reverse)}`);
-  }
-  if (typeof profile !== "boolean") {
-    throw new TypeError(`profile: expected a boolean, got ${show(profile)}`);
-  }
-  if (signal !== undefined && !(signal instanceof AbortSignal)) {
-    throw new TypeError(`signal: expected an AbortSignal, got ${show(signal)}`);
-  }
+  const isPositive = typeof tolerance === "number" && tolerance > 0 && tolerance < Infinity;
+  requireValue(isPositive, "tolerance", "a positive number", tolerance);
+  checkBoolean("reverse", reverse);
+  checkBoolean("profile", profile);
+  const isSignal = signal === undefined || signal instanceof AbortSignal;
+  requireType(isSignal, "signal", "an AbortSignal", signal);
   if (options.jacobian !== undefined) checkOneOf("jacobian", options.jacobian, jacobianKinds);
   const parallel = method === "sequential" || method === "auto" ? null : method;
   const asked = parallel && (options.jacobian ?? methods[parallel].jacobian);

@@ -1,7 +1,15 @@
 /** `defineCell`: a step function, traced once into a straight-line vector program. */
+import {
+  checkFloats,
+  checkInteger,
+  checkKeys,
+  checkObject,
+  findNonFinite,
+  requireType,
+  requireValue,
+} from "../checks.ts";
 import type { FloatArray } from "../types.ts";
 import { Graph, type Leaf, type Vector } from "./expression.ts";
-import { requireKnownOptions } from "./options.ts";
 import { type Matrix, namedMatrix, namedVector, type Tensor, type Tensors } from "./weight.ts";
 
 /** A named part of the state. */
@@ -69,33 +77,18 @@ export interface Cell {
   readonly next: Vector;
 }
 
-const OPTION_NAMES = ["name", "inputSize", "state", "weights", "step", "probes"];
-
-/** @throws RangeError naming `what` unless `value` is a positive integer. */
-export function requirePositiveInteger(what: string, value: unknown): asserts value is number {
-  if (!Number.isInteger(value) || (value as number) < 1) {
-    throw new RangeError(`${what}: expected a positive integer, got ${String(value)}`);
-  }
-}
-
 function checkTensor(name: string, tensor: Tensor): void {
   const what = `weights.${name}`;
   const { data, shape } = tensor ?? {};
-  if (!(data instanceof Float32Array) && !(data instanceof Float64Array)) {
-    const actual = Object.prototype.toString.call(data).slice(8, -1);
-    throw new TypeError(`${what}: expected a Float32Array or Float64Array as data, got ${actual}`);
-  }
-  if (!Array.isArray(shape) || (shape.length !== 1 && shape.length !== 2)) {
+  const { length } = checkFloats(what, data);
+  const isShape = Array.isArray(shape) && (shape.length === 1 || shape.length === 2);
+  if (!isShape) {
     throw new RangeError(`${what}: expected a shape with one or two axes, got ${shape}`);
   }
-  for (const axis of shape) requirePositiveInteger(`${what}: shape`, axis);
+  for (const axis of shape) checkInteger(`${what}: shape`, axis, 1);
   const size = shape.reduce((product: number, axis: number) => product * axis, 1);
-  if (data.length !== size) {
-    throw new RangeError(
-      `${what}: expected ${size} numbers for shape [${shape.join(", ")}], got ${data.length}`,
-    );
-  }
-  const bad = data.findIndex((value: number) => !Number.isFinite(value));
+  requireValue(length === size, what, `${size} numbers for shape [${shape.join(", ")}]`, length);
+  const bad = findNonFinite(data);
   if (bad >= 0) {
     throw new RangeError(`${what}: expected finite numbers, got ${data[bad]} at index ${bad}`);
   }
@@ -109,21 +102,20 @@ function checkBounds(name: string, bounds: readonly [number, number]): void {
 }
 
 function layOutState(state: Record<string, number | StatePartOptions>): StatePart[] {
-  if (typeof state !== "object" || state === null) {
-    throw new TypeError(`state: expected an object of named parts, got ${String(state)}`);
-  }
+  checkObject("state", state, "an object of named parts");
   let offset = 0;
   const parts = Object.entries(state).map(([name, given]) => {
+    const what = `state.${name}`;
     const options: StatePartOptions = typeof given === "object" ? given : { size: given };
-    requireKnownOptions(`state.${name}`, options, ["size", "bounds"]);
-    const { size, bounds = [-Infinity, Infinity] } = options;
-    requirePositiveInteger(`state.${name}`, size);
+    checkKeys(what, options, ["size", "bounds"]);
+    const { bounds = [-Infinity, Infinity] } = options;
+    const size = checkInteger(what, options.size, 1);
     checkBounds(name, bounds);
     const part: StatePart = { name, offset, size, bounds: [...bounds] };
     offset += size;
     return part;
   });
-  if (parts.length === 0) throw new RangeError("state: expected at least one part, got none");
+  requireValue(parts.length > 0, "state", "at least one part", 0);
   return parts;
 }
 
@@ -158,15 +150,12 @@ export function defineCell<
   const S extends Record<string, number | StatePartOptions>,
   const W extends Record<string, Tensor> = Record<never, Tensor>,
 >(options: CellOptions<S, W>): Cell {
-  requireKnownOptions("defineCell", options, OPTION_NAMES);
+  const known = ["name", "inputSize", "state", "weights", "step", "probes"];
+  checkKeys("defineCell", options, known);
   const { name, inputSize, step, probes = 4 } = options;
-  if (typeof step !== "function") {
-    throw new TypeError(`step: expected a function, got ${String(step)}`);
-  }
-  if (!Number.isInteger(inputSize) || inputSize < 0) {
-    throw new RangeError(`inputSize: expected a non-negative integer, got ${String(inputSize)}`);
-  }
-  requirePositiveInteger("probes", probes);
+  requireType(typeof step === "function", "step", "a function", step);
+  checkInteger("inputSize", inputSize, 0);
+  checkInteger("probes", probes, 1);
   const parts = layOutState(options.state);
   const weights = copyTensors(options.weights ?? {});
   const stateSize = parts.reduce((sum, part) => sum + part.size, 0);
@@ -191,24 +180,16 @@ export function defineCell<
     handles as WeightHandles<W>,
   ) as Record<string, Vector>;
 
+  const where = `step of cell "${name}"`;
   const newParts = parts.map((part) => {
     const vector = result?.[part.name];
-    if (vector?.graph !== graph) {
-      throw new TypeError(
-        `step of cell "${name}": expected a vector for state part "${part.name}", got ${typeof vector}`,
-      );
-    }
-    if (vector.size !== part.size) {
-      throw new RangeError(
-        `step of cell "${name}": expected ${part.size} elements for state part "${part.name}",` +
-          ` got ${vector.size}`,
-      );
-    }
+    const which = `for state part "${part.name}"`;
+    requireType(vector?.graph === graph, where, `a vector ${which}`, vector);
+    requireValue(vector.size === part.size, where, `${part.size} elements ${which}`, vector.size);
     return vector;
   });
-  const extra = Object.keys(result).find((key) => !parts.some((part) => part.name === key));
-  if (extra !== undefined) {
-    throw new TypeError(`step of cell "${name}": expected only the state's parts, got "${extra}"`);
+  for (const key of Object.keys(result)) {
+    requireType(Object.hasOwn(stateViews, key), where, "only the state's parts", key);
   }
   return {
     name,

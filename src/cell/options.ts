@@ -1,24 +1,17 @@
-/** Checks that `defineCell` and the constructors of the shipped cells share. */
+/** What the constructors of the shipped cells check alike. */
+import { checkInteger, checkKeys } from "../checks.ts";
 
-/** @throws TypeError naming the option that `where` does not have, or when `options` is no object. */
-export function requireKnownOptions(
-  where: string,
-  options: unknown,
-  known: readonly string[],
-): asserts options is object {
-  if (typeof options !== "object" || options === null) {
-    throw new TypeError(`${where}: expected an object, got ${String(options)}`);
-  }
-  const unknown = Object.keys(options).find((name) => !known.includes(name));
-  if (unknown !== undefined) {
-    throw new TypeError(`${where}: unknown option "${unknown}", expected ${known.join(", ")}`);
-  }
-}
-
-/** @throws RangeError naming `what` unless `value` is one of `allowed`. */
-export function requireOneOf(what: string, value: unknown, allowed: readonly string[]): void {
-  if (allowed.includes(value as string)) return;
-  const choices = allowed.map((choice) => `"${choice}"`).join(" or ");
-  const actual = typeof value === "string" ? `"${value}"` : String(value);
-  throw new RangeError(`${what}: expected ${choices}, got ${actual}`);
+/**
+ * Checks the options of a layer: sizes that are positive integers, weights, and `others`.
+ *
+ * @throws TypeError, RangeError naming the option that is unknown or the size that is wrong.
+ */
+export function checkLayer(
+  name: string,
+  options: object,
+  others: readonly string[] = [],
+  sizes: readonly string[] = ["inputSize", "hiddenSize"],
+): void {
+  checkKeys(name, options, [...sizes, ...others, "weights"]);
+  for (const size of sizes) checkInteger(size, (options as Record<string, unknown>)[size], 1);
 }

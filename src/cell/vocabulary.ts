@@ -2,6 +2,7 @@
  * The functions that a cell's step is written with. Each takes vectors of equal length, or numbers
  * (which stand for constant vectors), and returns a vector.
  */
+import { requireType, requireValue } from "../checks.ts";
 import type { Vector } from "./expression.ts";
 import { type PointwiseName, pointwise } from "./pointwise.ts";
 import type { Matrix } from "./weight.ts";
@@ -20,8 +21,8 @@ function describe(value: unknown): string {
 }
 
 function requireVector(where: string, value: unknown): Vector {
-  if (isVector(value)) return value;
-  throw new TypeError(`${where}: expected a vector, got ${describe(value)}`);
+  if (!isVector(value)) throw new TypeError(`${where}: expected a vector, got ${describe(value)}`);
+  return value;
 }
 
 function requireSameGraph(where: string, first: Vector, vector: Vector): Vector {
@@ -31,9 +32,7 @@ function requireSameGraph(where: string, first: Vector, vector: Vector): Vector 
 
 function applyTo(name: PointwiseName, operands: readonly Operand[]): Vector {
   const { arity } = pointwise[name];
-  if (operands.length !== arity) {
-    throw new TypeError(`${name}: expected ${arity} operands, got ${operands.length}`);
-  }
+  requireType(operands.length === arity, name, `${arity} operands`, operands.length);
   const first = operands.find(isVector);
   if (!first) {
     throw new TypeError(`${name}: expected at least one vector, got ${operands.map(describe)}`);
@@ -100,12 +99,9 @@ export function linear(matrix: Matrix, vector: Vector): Vector {
     throw new TypeError(`linear: expected a weight with two axes, got ${describe(matrix)}`);
   }
   requireVector("linear", vector);
-  if (vector.size !== matrix.columns) {
-    throw new RangeError(
-      `linear: expected a vector of ${matrix.columns} for weight "${matrix.key}"` +
-        ` of shape [${matrix.rows}, ${matrix.columns}], got ${vector.size}`,
-    );
-  }
+  const { rows, columns, key } = matrix;
+  const expected = `a vector of ${columns} for weight "${key}" of shape [${rows}, ${columns}]`;
+  requireValue(vector.size === columns, "linear", expected, vector.size);
   return vector.graph.linear(matrix, vector);
 }
 
@@ -115,9 +111,8 @@ export function slice(vector: Vector, start: number, size: number): Vector {
   if (!Number.isInteger(start) || !Number.isInteger(size) || start < 0 || size < 1) {
     throw new RangeError(`slice: expected non-negative integers, got start ${start}, size ${size}`);
   }
-  if (start + size > vector.size) {
-    throw new RangeError(`slice: expected an end within ${vector.size}, got ${start + size}`);
-  }
+  const end = start + size;
+  requireValue(end <= vector.size, "slice", `an end within ${vector.size}`, end);
   return vector.graph.slice(vector, start, size);
 }
 
@@ -125,9 +120,8 @@ export function slice(vector: Vector, start: number, size: number): Vector {
 export function split(vector: Vector, count: number): Vector[] {
   requireVector("split", vector);
   const size = vector.size / count;
-  if (!Number.isInteger(size) || count < 1) {
-    throw new RangeError(`split: expected a divisor of ${vector.size}, got ${count}`);
-  }
+  const isDivisor = Number.isInteger(size) && count >= 1;
+  requireValue(isDivisor, "split", `a divisor of ${vector.size}`, count);
   return Array.from({ length: count }, (_, i) => slice(vector, i * size, size));
 }
 
@@ -141,7 +135,7 @@ export function concat(...vectors: Vector[]): Vector {
 /** Cyclic shift: element i of the result is element (i + by) mod size of `vector`. */
 export function shift(vector: Vector, by: number): Vector {
   requireVector("shift", vector);
-  if (!Number.isInteger(by)) throw new RangeError(`shift: expected an integer, got ${by}`);
+  requireValue(Number.isInteger(by), "shift", "an integer", by);
   const { size } = vector;
   const start = ((by % size) + size) % size;
   if (start === 0) return vector;

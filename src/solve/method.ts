@@ -1,5 +1,5 @@
 /** What each method name means in the family's terms: a Jacobian approximation and a damping. */
-import { show } from "../show.ts";
+import { checkBoolean, checkKeys, checkObject, checkOneOf, requireValue } from "../checks.ts";
 import type { DampingOptions, JacobianKind, MethodName } from "../types.ts";
 
 export interface Damping {
@@ -39,8 +39,6 @@ export const jacobianKinds: readonly JacobianKind[] = [
   "dense",
 ];
 
-const dampingKeys = ["lambda", "estimate", "scale", "clip", "trustRegion"];
-
 /**
  * Fills in what `damping` leaves open.
  *
@@ -51,36 +49,19 @@ export function resolveDamping(
   method: Exclude<MethodName, "sequential">,
   jacobian: JacobianKind,
 ): Damping {
-  const isOptions = typeof given === "object" && given !== null && !Array.isArray(given);
-  if (given !== undefined && typeof given !== "number" && !isOptions) {
-    throw new TypeError(`damping: expected a number or an object, got ${show(given)}`);
-  }
-  const options = typeof given === "object" ? given : { lambda: given };
-  for (const key of Object.keys(options)) {
-    if (!dampingKeys.includes(key)) {
-      throw new TypeError(`damping: expected only ${dampingKeys.join(", ")}, got "${key}"`);
-    }
-  }
+  const isNumber = given === undefined || typeof given === "number";
+  if (!isNumber) checkObject("damping", given, "a number or an object");
+  const options: DampingOptions = isNumber ? { lambda: given } : given;
+  checkKeys("damping", options, ["lambda", "estimate", "scale", "clip", "trustRegion"]);
   const { lambda = methods[method].lambda, estimate = "filter", scale = 0 } = options;
   const { clip = false, trustRegion = false } = options;
-  if (!Number.isFinite(lambda) || lambda < 0) {
-    throw new RangeError(`damping: expected a finite λ ≥ 0, got ${show(lambda)}`);
-  }
-  if (estimate !== "filter" && estimate !== "smoother") {
-    throw new RangeError(
-      `damping.estimate: expected "filter" or "smoother", got ${show(estimate)}`,
-    );
-  }
-  if (typeof scale !== "number" || !(scale >= 0 && scale <= 1)) {
-    throw new RangeError(`damping.scale: expected a number in [0, 1], got ${show(scale)}`);
-  }
-  for (const [key, value] of Object.entries({ clip, trustRegion })) {
-    if (typeof value !== "boolean") {
-      throw new TypeError(`damping.${key}: expected a boolean, got ${show(value)}`);
-    }
-  }
-  if (clip && (jacobian === "dense" || jacobian === "block")) {
-    throw new RangeError(`damping.clip: expected a diagonal Jacobian, got "${jacobian}"`);
-  }
+  requireValue(Number.isFinite(lambda) && lambda >= 0, "damping", "a finite λ ≥ 0", lambda);
+  checkOneOf("damping.estimate", estimate, ["filter", "smoother"]);
+  const isFraction = typeof scale === "number" && scale >= 0 && scale <= 1;
+  requireValue(isFraction, "damping.scale", "a number in [0, 1]", scale);
+  checkBoolean("damping.clip", clip);
+  checkBoolean("damping.trustRegion", trustRegion);
+  const hasMatrices = jacobian === "dense" || jacobian === "block";
+  requireValue(!clip || !hasMatrices, "damping.clip", "a diagonal Jacobian", jacobian);
   return { lambda, estimate, scale, clip, trustRegion };
 }

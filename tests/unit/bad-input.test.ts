@@ -332,7 +332,7 @@ describe("weights", () => {
       TypeError,
       "weights.weight_hh",
       "a Float32Array or Float64Array",
-      "got Array",
+      "got an Array",
     ],
     [
       "a negative size",

@@ -1,5 +1,4 @@
 import { describe, expect, it } from "vitest";
-import { requirePositiveInteger } from "../../src/cell/define-cell.ts";
 import {
   add,
   autoregressiveGru,
@@ -21,6 +20,8 @@ import {
   tanh,
   type Vector,
 } from "../../src/cell/index.ts";
+import { checkInteger } from "../../src/checks.ts";
+import { show } from "../../src/show.ts";
 import { evaluate } from "../support/derivative-checks.ts";
 
 const numbers = (length: number) => Float32Array.from({ length }, (_, i) => Math.sin(i + 1));
@@ -124,9 +125,9 @@ describe("defineCell", () => {
   it.each<[string, Record<string, unknown>, string]>([
     ["inputSize", { inputSize: -1 }, "inputSize: expected a non-negative integer, got -1"],
     ["inputSize", { inputSize: 1.5 }, "inputSize: expected a non-negative integer, got 1.5"],
-    ["inputSize", { inputSize: "2" }, "inputSize: expected a non-negative integer, got 2"],
+    ["inputSize", { inputSize: "2" }, 'inputSize: expected a non-negative integer, got "2"'],
     ["probes", { probes: 0 }, "probes: expected a positive integer, got 0"],
-    ["state", { state: {} }, "state: expected at least one part, got none"],
+    ["state", { state: {} }, "state: expected at least one part, got 0"],
     ["state", { state: { h: 0 } }, "state.h: expected a positive integer, got 0"],
     ["state", { state: { h: { size: 2.5 } } }, "state.h: expected a positive integer, got 2.5"],
     [
@@ -177,25 +178,25 @@ describe("defineCell", () => {
     [
       "option",
       { inputsize: 3 },
-      'defineCell: unknown option "inputsize", expected name, inputSize, state, weights, step, probes',
+      'defineCell: expected only name, inputSize, state, weights, step, probes, got "inputsize"',
     ],
     ["state", { state: null }, "state: expected an object of named parts, got null"],
     ["part", { state: { h: null } }, "state.h: expected an object, got null"],
     [
       "part option",
       { state: { h: { size: 3, bound: [0, 1] } } },
-      'state.h: unknown option "bound", expected size, bounds',
+      'state.h: expected only size, bounds, got "bound"',
     ],
     ["step", { step: undefined }, "step: expected a function, got undefined"],
     [
       "array",
       { weights: { w: { shape: [2], data: [1, 2] } } },
-      "weights.w: expected a Float32Array or Float64Array as data, got Array",
+      "weights.w: expected a Float32Array or Float64Array, got an Array",
     ],
     [
       "tensor",
       { weights: { w: null } },
-      "weights.w: expected a Float32Array or Float64Array as data, got Undefined",
+      "weights.w: expected a Float32Array or Float64Array, got undefined",
     ],
   ])("refuses a wrong %s with a TypeError: %o", (_, changes, message) => {
     expect(() => define(changes)).toThrow(new TypeError(message));
@@ -218,7 +219,7 @@ describe("defineCell", () => {
       new TypeError(`${prefix} a vector for state part "h", got undefined`),
     );
     expect(() => stepping(() => ({ h: 1 }))).toThrow(
-      new TypeError(`${prefix} a vector for state part "h", got number`),
+      new TypeError(`${prefix} a vector for state part "h", got 1`),
     );
     expect(() => stepping((_, x) => ({ h: x }))).toThrow(
       new RangeError(`${prefix} 3 elements for state part "h", got 2`),
@@ -330,7 +331,7 @@ describe("the shipped cells' options", () => {
 
     it.each([-3, 0, 1.5, "3", undefined])("refuse %s as hiddenSize", (hiddenSize) => {
       expect(() => make(name, { hiddenSize })).toThrow(
-        new RangeError(`hiddenSize: expected a positive integer, got ${hiddenSize}`),
+        new RangeError(`hiddenSize: expected a positive integer, got ${show(hiddenSize)}`),
       );
     });
 
@@ -362,20 +363,18 @@ describe("the shipped cells' options", () => {
       expect(() =>
         make(name, { weights: { ...weights, [required]: [...weights[required]] } }),
       ).toThrow(
-        new TypeError(
-          `weights.${required}: expected a Float32Array or Float64Array as data, got Array`,
-        ),
+        new TypeError(`weights.${required}: expected a Float32Array or Float64Array, got an Array`),
       );
       for (const wrong of [undefined, null, numbers(3)]) {
         expect(() => make(name, { weights: wrong })).toThrow(
-          new TypeError(`weights: expected an object of named arrays, got ${typeof wrong}`),
+          new TypeError(`weights: expected an object of named arrays, got ${show(wrong)}`),
         );
       }
     });
 
     it("refuse an unknown option and no options at all", () => {
       expect(() => make(name, { hidden_size: 3 })).toThrow(
-        new RegExp(`^${name}: unknown option "hidden_size", expected `),
+        new RegExp(`^${name}: expected only .*, got "hidden_size"$`),
       );
       expect(() => make(name, { hidden_size: 3 })).toThrow(TypeError);
       const [maker] = makers[name] as [(options?: unknown) => Cell, unknown];
@@ -401,13 +400,13 @@ describe("the shipped cells' options", () => {
 
   it("have variants, and no others", () => {
     expect(() => make("rnn", { nonlinearity: "sigmoid" })).toThrow(
-      new RangeError('nonlinearity: expected "tanh" or "relu", got "sigmoid"'),
+      new RangeError('nonlinearity: expected one of "tanh", "relu", got "sigmoid"'),
     );
     expect(() => make("gru", { variant: "reset" })).toThrow(
-      new RangeError('variant: expected "reset-after" or "reset-before", got "reset"'),
+      new RangeError('variant: expected one of "reset-after", "reset-before", got "reset"'),
     );
     expect(() => make("lstm", { variant: 1 })).toThrow(
-      new RangeError('variant: expected "plain" or "peephole" or "coupled", got 1'),
+      new RangeError('variant: expected one of "plain", "peephole", "coupled", got 1'),
     );
     expect(make("rnn").name).toBe("rnn-tanh");
     expect(make("gru").name).toBe("gru-reset-after");
@@ -440,18 +439,18 @@ describe("the shipped cells' options", () => {
       new RangeError("timeStep: expected a positive number, got 0"),
     );
     expect(lorenz({ size: 5, dt: 0.1 })).toThrow(
-      new TypeError('lorenz96: unknown option "dt", expected size, forcing, timeStep'),
+      new TypeError('lorenz96: expected only size, forcing, timeStep, got "dt"'),
     );
     expect(lorenz96({ size: 4 })).toMatchObject({ inputSize: 0, stateSize: 4 });
   });
 });
 
-describe("requirePositiveInteger", () => {
-  it("takes positive integers only", () => {
-    expect(() => requirePositiveInteger("n", 1)).not.toThrow();
+describe("checkInteger", () => {
+  it("takes positive integers only, if told so", () => {
+    expect(() => checkInteger("n", 1, 1)).not.toThrow();
     for (const wrong of [0, -1, 0.5, Number.NaN, Infinity, "1", null]) {
-      expect(() => requirePositiveInteger("n", wrong)).toThrow(
-        new RangeError(`n: expected a positive integer, got ${wrong}`),
+      expect(() => checkInteger("n", wrong, 1)).toThrow(
+        new RangeError(`n: expected a positive integer, got ${show(wrong)}`),
       );
     }
   });

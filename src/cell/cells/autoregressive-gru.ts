@@ -1,6 +1,6 @@
-import { type Cell, defineCell, requirePositiveInteger } from "../define-cell.ts";
+import { type Cell, defineCell } from "../define-cell.ts";
 import type { Vector } from "../expression.ts";
-import { requireKnownOptions } from "../options.ts";
+import { checkLayer } from "../options.ts";
 import { add, linear, multiply, sigmoid, softplus, split, subtract, tanh } from "../vocabulary.ts";
 import { affine, type NamedWeights, namedTensors } from "./weights.ts";
 
@@ -32,9 +32,8 @@ export interface AutoregressiveGruOptions {
  * @throws TypeError, RangeError naming the option or the weight that is wrong, missing or unknown.
  */
 export function autoregressiveGru(options: AutoregressiveGruOptions): Cell {
-  requireKnownOptions("autoregressiveGru", options, ["hiddenSize", "weights"]);
+  checkLayer("autoregressiveGru", options, [], ["hiddenSize"]);
   const { hiddenSize: h } = options;
-  requirePositiveInteger("hiddenSize", h);
   return defineCell({
     name: "autoregressive-gru",
     inputSize: 1,

@@ -1,6 +1,6 @@
-import { type Cell, defineCell, requirePositiveInteger } from "../define-cell.ts";
+import { type Cell, defineCell } from "../define-cell.ts";
 import type { Vector } from "../expression.ts";
-import { requireKnownOptions } from "../options.ts";
+import { checkLayer } from "../options.ts";
 import { add, multiply, sigmoid, split, subtract, tanh } from "../vocabulary.ts";
 import { affine, type NamedWeights, namedTensors } from "./weights.ts";
 
@@ -32,10 +32,8 @@ export interface DiagonalGruOptions {
  * @throws TypeError, RangeError naming the option or the weight that is wrong, missing or unknown.
  */
 export function diagonalGru(options: DiagonalGruOptions): Cell {
-  requireKnownOptions("diagonalGru", options, ["inputSize", "hiddenSize", "weights"]);
+  checkLayer("diagonalGru", options);
   const { inputSize: i, hiddenSize: h } = options;
-  requirePositiveInteger("inputSize", i);
-  requirePositiveInteger("hiddenSize", h);
   return defineCell({
     name: "diagonal-gru",
     inputSize: i,

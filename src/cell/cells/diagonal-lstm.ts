@@ -1,6 +1,6 @@
-import { type Cell, defineCell, requirePositiveInteger } from "../define-cell.ts";
+import { type Cell, defineCell } from "../define-cell.ts";
 import type { Vector } from "../expression.ts";
-import { requireKnownOptions } from "../options.ts";
+import { checkLayer } from "../options.ts";
 import { add, multiply, sigmoid, split, subtract, tanh } from "../vocabulary.ts";
 import { affine, type NamedWeights, namedTensors } from "./weights.ts";
 
@@ -34,10 +34,8 @@ export interface DiagonalLstmOptions {
  * @throws TypeError, RangeError naming the option or the weight that is wrong, missing or unknown.
  */
 export function diagonalLstm(options: DiagonalLstmOptions): Cell {
-  requireKnownOptions("diagonalLstm", options, ["inputSize", "hiddenSize", "weights"]);
+  checkLayer("diagonalLstm", options);
   const { inputSize: i, hiddenSize: h } = options;
-  requirePositiveInteger("inputSize", i);
-  requirePositiveInteger("hiddenSize", h);
   return defineCell({
     name: "diagonal-lstm",
     inputSize: i,

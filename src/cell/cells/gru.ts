@@ -1,6 +1,7 @@
-import { type Cell, defineCell, requirePositiveInteger } from "../define-cell.ts";
+import { checkOneOf } from "../../checks.ts";
+import { type Cell, defineCell } from "../define-cell.ts";
 import type { Vector } from "../expression.ts";
-import { requireKnownOptions, requireOneOf } from "../options.ts";
+import { checkLayer } from "../options.ts";
 import { add, multiply, sigmoid, slice, split, subtract, tanh } from "../vocabulary.ts";
 import { affine, type NamedWeights, namedTensors } from "./weights.ts";
 
@@ -33,11 +34,9 @@ export interface GruOptions {
  * @throws TypeError, RangeError naming the option or the weight that is wrong, missing or unknown.
  */
 export function gru(options: GruOptions): Cell {
-  requireKnownOptions("gru", options, ["inputSize", "hiddenSize", "variant", "weights"]);
+  checkLayer("gru", options, ["variant"]);
   const { inputSize: i, hiddenSize: h, variant = "reset-after" } = options;
-  requirePositiveInteger("inputSize", i);
-  requirePositiveInteger("hiddenSize", h);
-  requireOneOf("variant", variant, ["reset-after", "reset-before"]);
+  checkOneOf("variant", variant, ["reset-after", "reset-before"]);
   return defineCell({
     name: `gru-${variant}`,
     inputSize: i,

@@ -1,6 +1,6 @@
+import { checkKeys, requireValue } from "../../checks.ts";
 import { type Cell, defineCell } from "../define-cell.ts";
 import type { Vector } from "../expression.ts";
-import { requireKnownOptions } from "../options.ts";
 import { add, multiply, shift, subtract } from "../vocabulary.ts";
 
 export interface Lorenz96Options {
@@ -24,17 +24,12 @@ export interface Lorenz96Options {
  * @throws TypeError, RangeError naming the option that is wrong or unknown.
  */
 export function lorenz96(options: Lorenz96Options): Cell {
-  requireKnownOptions("lorenz96", options, ["size", "forcing", "timeStep"]);
+  checkKeys("lorenz96", options, ["size", "forcing", "timeStep"]);
   const { size, forcing = 8, timeStep = 0.01 } = options;
-  if (!Number.isInteger(size) || size < 4) {
-    throw new RangeError(`size: expected an integer of at least 4, got ${String(size)}`);
-  }
-  if (!Number.isFinite(forcing)) {
-    throw new RangeError(`forcing: expected a finite number, got ${String(forcing)}`);
-  }
-  if (!Number.isFinite(timeStep) || timeStep <= 0) {
-    throw new RangeError(`timeStep: expected a positive number, got ${String(timeStep)}`);
-  }
+  requireValue(Number.isInteger(size) && size >= 4, "size", "an integer of at least 4", size);
+  requireValue(Number.isFinite(forcing), "forcing", "a finite number", forcing);
+  const isStep = Number.isFinite(timeStep) && timeStep > 0;
+  requireValue(isStep, "timeStep", "a positive number", timeStep);
   const slope = (x: Vector) => {
     const advection = multiply(subtract(shift(x, 1), shift(x, -2)), shift(x, -1));
     return add(subtract(advection, x), forcing);

@@ -1,6 +1,7 @@
-import { type Cell, defineCell, requirePositiveInteger } from "../define-cell.ts";
+import { checkOneOf } from "../../checks.ts";
+import { type Cell, defineCell } from "../define-cell.ts";
 import type { Vector } from "../expression.ts";
-import { requireKnownOptions, requireOneOf } from "../options.ts";
+import { checkLayer } from "../options.ts";
 import { add, multiply, sigmoid, split, subtract, tanh } from "../vocabulary.ts";
 import type { Matrix } from "../weight.ts";
 import { affine, type NamedWeights, namedTensors } from "./weights.ts";
@@ -41,11 +42,9 @@ export interface LstmOptions {
  * @throws TypeError, RangeError naming the option or the weight that is wrong, missing or unknown.
  */
 export function lstm(options: LstmOptions): Cell {
-  requireKnownOptions("lstm", options, ["inputSize", "hiddenSize", "variant", "weights"]);
+  checkLayer("lstm", options, ["variant"]);
   const { inputSize: i, hiddenSize: h, variant = "plain" } = options;
-  requirePositiveInteger("inputSize", i);
-  requirePositiveInteger("hiddenSize", h);
-  requireOneOf("variant", variant, ["plain", "peephole", "coupled"]);
+  checkOneOf("variant", variant, ["plain", "peephole", "coupled"]);
   const matrices = { weight_ih: [4 * h, i], weight_hh: [4 * h, h] } as const;
   const biases = { bias_ih: [4 * h], bias_hh: [4 * h] } as const;
   const peepholes = { peephole_i: [h], peephole_f: [h], peephole_o: [h] } as const;

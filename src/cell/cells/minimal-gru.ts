@@ -1,6 +1,6 @@
-import { type Cell, defineCell, requirePositiveInteger } from "../define-cell.ts";
+import { type Cell, defineCell } from "../define-cell.ts";
 import type { Vector } from "../expression.ts";
-import { requireKnownOptions } from "../options.ts";
+import { checkLayer } from "../options.ts";
 import { add, linear, multiply, sigmoid, slice, split, subtract, tanh } from "../vocabulary.ts";
 import { affine, type NamedWeights, namedTensors } from "./weights.ts";
 
@@ -29,10 +29,8 @@ export interface MinimalGruOptions {
  * @throws TypeError, RangeError naming the option or the weight that is wrong, missing or unknown.
  */
 export function minimalGru(options: MinimalGruOptions): Cell {
-  requireKnownOptions("minimalGru", options, ["inputSize", "hiddenSize", "weights"]);
+  checkLayer("minimalGru", options);
   const { inputSize: i, hiddenSize: h } = options;
-  requirePositiveInteger("inputSize", i);
-  requirePositiveInteger("hiddenSize", h);
   return defineCell({
     name: "minimal-gru",
     inputSize: i,

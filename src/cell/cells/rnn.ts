@@ -1,5 +1,6 @@
-import { type Cell, defineCell, requirePositiveInteger } from "../define-cell.ts";
-import { requireKnownOptions, requireOneOf } from "../options.ts";
+import { checkOneOf } from "../../checks.ts";
+import { type Cell, defineCell } from "../define-cell.ts";
+import { checkLayer } from "../options.ts";
 import { add, relu, tanh } from "../vocabulary.ts";
 import { affine, type NamedWeights, namedTensors } from "./weights.ts";
 
@@ -25,11 +26,9 @@ export interface RnnOptions {
  * @throws TypeError, RangeError naming the option or the weight that is wrong, missing or unknown.
  */
 export function rnn(options: RnnOptions): Cell {
-  requireKnownOptions("rnn", options, ["inputSize", "hiddenSize", "nonlinearity", "weights"]);
+  checkLayer("rnn", options, ["nonlinearity"]);
   const { inputSize: i, hiddenSize: h, nonlinearity = "tanh" } = options;
-  requirePositiveInteger("inputSize", i);
-  requirePositiveInteger("hiddenSize", h);
-  requireOneOf("nonlinearity", nonlinearity, ["tanh", "relu"]);
+  checkOneOf("nonlinearity", nonlinearity, ["tanh", "relu"]);
   const activate = nonlinearity === "tanh" ? tanh : relu;
   return defineCell({
     name: `rnn-${nonlinearity}`,

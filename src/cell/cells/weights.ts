@@ -1,4 +1,5 @@
 /** From named flat arrays to the tensors that `defineCell` takes. */
+import { checkObject } from "../../checks.ts";
 import type { FloatArray } from "../../types.ts";
 import type { Vector } from "../expression.ts";
 import { add, linear } from "../vocabulary.ts";
@@ -34,9 +35,7 @@ export function namedTensors<
   required: Required,
   optional: Optional = {} as Optional,
 ): TensorsOf<Required, Optional> {
-  if (typeof weights !== "object" || weights === null || ArrayBuffer.isView(weights)) {
-    throw new TypeError(`weights: expected an object of named arrays, got ${typeof weights}`);
-  }
+  checkObject("weights", weights, "an object of named arrays");
   const shapes: Shapes = { ...required, ...optional };
   const given = Object.entries(weights).filter(([, data]) => data !== undefined);
   for (const [name] of given) {
