@@ -22,8 +22,11 @@ export interface EngineProblem {
   readonly initialGuess: FloatArray | null;
   readonly chunk: number;
   readonly jacobian: JacobianKind;
-  /** What the updates will ask for, so that the memory for it can be had beforehand. */
-  readonly damping?: Damping;
+  /**
+   * What the updates will ask for at most, so that the memory for it can be had beforehand: all are
+   * undamped if λ is 0, and nothing is saved, unless there is a trust region.
+   */
+  readonly damping: Damping;
 }
 
 export interface Defects {

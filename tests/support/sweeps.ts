@@ -50,6 +50,7 @@ export function problemOf(
     initialGuess: null,
     chunk: 1,
     jacobian: "dense",
+    damping: undamped,
     ...given,
   };
 }

@@ -3,7 +3,7 @@
 import type { EngineProblem, SweepEngine } from "../../solve/engine.ts";
 import type { Pacer } from "../../solve/pacing.ts";
 import type { HostBackend, SequentialProblem } from "../backend.ts";
-import { UNIT_ROUNDOFF, WasmEngine } from "./engine.ts";
+import { createWasmEngine, UNIT_ROUNDOFF } from "./engine.ts";
 import { type Kernels, loadKernels, type WasmSource } from "./load.ts";
 import { KernelMemory } from "./memory.ts";
 import { ProgramCache } from "./programs.ts";
@@ -50,7 +50,7 @@ class WasmBackend implements HostBackend {
   engine(problem: EngineProblem): SweepEngine {
     const { kernels, memory, cache } = this.#alive();
     const { exports } = kernels;
-    return cache.withRoom((frugal) => new WasmEngine(memory, exports, cache, problem, frugal));
+    return cache.withRoom((frugal) => createWasmEngine(memory, exports, cache, problem, frugal));
   }
 
   release(): void {

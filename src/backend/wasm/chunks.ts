@@ -4,8 +4,7 @@
  */
 import { Chunks, ProductKind } from "../../../assembly/layout.ts";
 import { stateBounds } from "../../solve/bounds.ts";
-import type { Defects, EngineProblem } from "../../solve/engine.ts";
-import type { Damping } from "../../solve/method.ts";
+import type { EngineProblem, SweepEngine } from "../../solve/engine.ts";
 import type { KernelExports } from "./load.ts";
 import type { KernelMemory } from "./memory.ts";
 import { densePitch, type SweepProgram } from "./programs.ts";
@@ -13,225 +12,162 @@ import { densePitch, type SweepProgram } from "./programs.ts";
 /** Bytes for the structures beside the arrays, and for what their alignment leaves unused. */
 const OVERHEAD = 1024;
 
-export class ChunkMemory {
-  /** Addresses, in bytes. */
+/** Addresses, in bytes. */
+export interface ChunkArrays {
+  /** What the steps read beside the state. */
   readonly source: number;
   readonly states: number;
+  /** s_0 first. */
   readonly boundaries: number;
   readonly products: number;
   /** Bytes from one P_k to the next; 0 where all are one. */
   readonly productStride: number;
-  /** K. */
-  readonly count: number;
-  readonly #memory: KernelMemory;
-  readonly #exports: KernelExports;
-  readonly #problem: EngineProblem;
-  readonly #stateSize: number;
-  readonly #units: number;
-  readonly #low: number;
-  readonly #high: number;
-  /** Address of the structure that the kernels read. */
-  readonly #structure: number;
-  #scratchFloats = 0;
-  /** Address of the boundaries that `save` remembers; 0 before there are any. */
-  #saved = 0;
+}
 
-  /**
-   * @param sourceSize floats that a step reads beside the state.
-   * @throws RangeError saying how many bytes are needed when they cannot be had.
-   */
-  constructor(
-    memory: KernelMemory,
-    exports: KernelExports,
-    problem: EngineProblem,
-    sourceSize: number,
-    { productWidth, units }: SweepProgram,
-  ) {
-    const { cell, length, chunk, jacobian } = problem;
-    const D = cell.stateSize;
-    this.#memory = memory;
-    this.#exports = exports;
-    this.#problem = problem;
-    this.#stateSize = D;
-    this.#units = units;
-    this.count = Math.ceil(length / chunk);
-    this.productStride = productWidth * 4;
-    const sizes = {
-      source: length * sourceSize,
-      states: length * D,
-      boundaries: (this.count + 1) * D,
-      products: productWidth > 0 ? this.count * productWidth : D,
-    };
-    // All that the run will ask for, so that one that does not fit fails before it starts.
-    const scratch = this.#scratchNeeded();
-    const saved = problem.damping?.trustRegion ? sizes.boundaries : 0;
-    const floats = Object.values(sizes).reduce((sum, size) => sum + size, scratch + saved + 2 * D);
-    const what = `${length} steps in chunks of ${chunk} with jacobian "${jacobian}"`;
-    memory.require(floats * 4 + OVERHEAD, `"${cell.name}" over ${what}`);
-    this.source = memory.allocateFloats(sizes.source);
-    this.states = memory.allocateFloats(sizes.states);
-    this.boundaries = memory.allocateFloats(sizes.boundaries);
-    this.products = memory.allocateFloats(sizes.products);
-    this.#low = memory.allocateFloats(D);
-    this.#high = memory.allocateFloats(D);
-    this.#structure = memory.allocate(Chunks.size);
-    this.#describe(productWidth || D);
-    this.#setBoundaries();
-    this.#reserveScratch(scratch);
-    if (saved > 0) this.#reserveSaved();
+/** The part of an engine that compares and updates boundaries. */
+export interface ChunkMemory extends Pick<SweepEngine, "measure" | "update" | "save" | "restore"> {
+  readonly arrays: ChunkArrays;
+  /** Exchanges b_1 … b_{K−1} with the states at the ends of the chunks. */
+  swapSeams(): void;
+}
+
+/**
+ * Lays out all that the run will ask for, so that one that does not fit fails before it starts.
+ *
+ * @param sourceSize floats that a step reads beside the state.
+ * @throws RangeError saying how many bytes are needed when they cannot be had.
+ */
+export function allocateChunks(
+  memory: KernelMemory,
+  exports: KernelExports,
+  problem: EngineProblem,
+  sourceSize: number,
+  { productWidth, units }: SweepProgram,
+): ChunkMemory {
+  const { cell, length, chunk, jacobian, damping: planned } = problem;
+  const D = cell.stateSize;
+  const count = Math.ceil(length / chunk);
+  const isDense = jacobian === "dense";
+  /** Whether the Kalman update works with matrices: of the whole state, or of each unit. */
+  const hasMatrices = isDense || units > 1;
+  const isDamped = planned.lambda > 0 || planned.trustRegion;
+  const sizes = {
+    source: length * sourceSize,
+    states: length * D,
+    boundaries: (count + 1) * D,
+    products: productWidth > 0 ? count * productWidth : D,
+    low: D,
+    high: D,
+    saved: planned.trustRegion ? (count + 1) * D : 0,
+    scratch: Math.max(2 * densePitch(D) + 16, isDamped ? dampedScratch() : 0),
+  };
+  const floats = Object.values(sizes).reduce((sum, size) => sum + size);
+  const what = `${length} steps in chunks of ${chunk} with jacobian "${jacobian}"`;
+  memory.require(floats * 4 + OVERHEAD, `"${cell.name}" over ${what}`);
+  const source = memory.allocateFloats(sizes.source);
+  const states = memory.allocateFloats(sizes.states);
+  const boundaries = memory.allocateFloats(sizes.boundaries);
+  const products = memory.allocateFloats(sizes.products);
+  const low = memory.allocateFloats(sizes.low);
+  const high = memory.allocateFloats(sizes.high);
+  const saved = memory.allocateFloats(sizes.saved);
+  const scratch = memory.allocateFloats(sizes.scratch);
+  const productStride = productWidth * 4;
+  /** What the kernels read. */
+  const structure = memory.allocate(Chunks.size);
+  memory.setFields(structure, [
+    [Chunks.states, states],
+    [Chunks.boundaries, boundaries],
+    [Chunks.products, products],
+    [Chunks.productStride, productStride],
+    [Chunks.productWidth, productWidth || D],
+    [Chunks.pitch, densePitch(D)],
+    [Chunks.low, low],
+    [Chunks.high, high],
+    [Chunks.chunks, count],
+    [Chunks.chunkLength, chunk],
+    [Chunks.steps, length],
+    [Chunks.stateSize, D],
+    [Chunks.units, units],
+    [Chunks.scratch, scratch],
+  ]);
+  setBoundaries();
+
+  /** Floats that a damped update needs. */
+  function dampedScratch(): number {
+    if (!hasMatrices) return (2 * count + 4) * densePitch(D) + 16;
+    return exports.kalmanScratch(D, isDense ? D : units, count);
   }
 
-  #describe(productWidth: number): void {
-    const D = this.#stateSize;
-    const fields: [Chunks, number][] = [
-      [Chunks.states, this.states],
-      [Chunks.boundaries, this.boundaries],
-      [Chunks.products, this.products],
-      [Chunks.productStride, this.productStride],
-      [Chunks.productWidth, productWidth],
-      [Chunks.pitch, densePitch(D)],
-      [Chunks.low, this.#low],
-      [Chunks.high, this.#high],
-      [Chunks.chunks, this.count],
-      [Chunks.chunkLength, this.#problem.chunk],
-      [Chunks.steps, this.#problem.length],
-      [Chunks.stateSize, D],
-      [Chunks.units, this.#units],
-    ];
-    for (const [field, value] of fields) this.#setWord(field, value);
-  }
-
-  #setWord(field: Chunks, value: number): void {
-    this.#memory.words[(this.#structure + field) / 4] = value;
-  }
-
-  #setBoundaries(): void {
-    const { cell, initialState, initialGuess, chunk, length, reverse } = this.#problem;
-    const { floats } = this.#memory;
-    const D = this.#stateSize;
-    const { low, high } = stateBounds(cell, initialState);
-    floats.set(low, this.#low / 4);
-    floats.set(high, this.#high / 4);
-    const at = this.boundaries / 4;
+  function setBoundaries(): void {
+    const { initialState, initialGuess, reverse } = problem;
+    const { floats } = memory;
+    const bounds = stateBounds(cell, initialState);
+    floats.set(bounds.low, low / 4);
+    floats.set(bounds.high, high / 4);
+    const at = boundaries / 4;
     floats.set(initialState, at);
-    for (let k = 1; k <= this.count; k++) {
+    for (let k = 1; k <= count; k++) {
       const step = Math.min(k * chunk, length) - 1;
       const row = (reverse ? length - 1 - step : step) * D;
       for (let i = 0; i < D; i++) {
         const given = initialGuess ? initialGuess[row + i]! : 0;
         const guess = Number.isFinite(given) ? given : 0;
-        floats[at + k * D + i] = Math.min(Math.max(guess, low[i]!), high[i]!);
+        floats[at + k * D + i] = Math.min(Math.max(guess, bounds.low[i]!), bounds.high[i]!);
       }
     }
   }
 
-  /** Floats of scratch that the updates will need. */
-  #scratchNeeded(): number {
-    const { damping } = this.#problem;
-    const undamped = 2 * densePitch(this.#stateSize) + 16;
-    if (!damping || (damping.lambda === 0 && !damping.trustRegion)) return undamped;
-    return Math.max(undamped, this.#dampedScratch());
+  /** Copies the boundaries from b_`from` on to an address, or back from there. */
+  function copyBoundaries(source: number, target: number, from: number): void {
+    const start = from * D;
+    const end = source / 4 + (count + 1) * D;
+    memory.floats.copyWithin(target / 4 + start, source / 4 + start, end);
   }
 
-  /** Scratch memory of at least `floats` floats. */
-  #reserveScratch(floats: number): void {
-    if (floats <= this.#scratchFloats) return;
-    this.#memory.require(floats * 4, `a scan over ${this.count} chunks`);
-    this.#setWord(Chunks.scratch, this.#memory.allocateFloats(floats));
-    this.#scratchFloats = floats;
-  }
-
-  #reserveSaved(): void {
-    if (this.#saved > 0) return;
-    const floats = (this.count + 1) * this.#stateSize;
-    this.#memory.require(floats * 4, "a trust region");
-    this.#saved = this.#memory.allocateFloats(floats);
-  }
-
-  /** Whether the Kalman update works with matrices: of the whole state, or of each unit. */
-  get #hasMatrices(): boolean {
-    return this.#problem.jacobian === "dense" || this.#units > 1;
-  }
-
-  /** Floats that a damped update needs. */
-  #dampedScratch(): number {
-    const D = this.#stateSize;
-    if (!this.#hasMatrices) return (2 * this.count + 4) * densePitch(D) + 16;
-    const unit = this.#problem.jacobian === "dense" ? D : this.#units;
-    return this.#exports.kalmanScratch(D, unit, this.count);
-  }
-
-  measure(from: number): Defects {
-    const at = this.#structure;
-    this.#exports.measure(at, from);
-    const { floats, words } = this.#memory;
-    return {
-      residual: floats[(at + Chunks.residual) / 4]!,
-      merit: floats[(at + Chunks.merit) / 4]!,
-      exactChunks: words[(at + Chunks.exactChunks) / 4]!,
-      finite: words[(at + Chunks.finite) / 4] === 1,
-    };
-  }
-
-  update(from: number, damping: Damping): void {
-    this.#guardProducts(from, damping);
-    const exports = this.#exports;
-    const { jacobian } = this.#problem;
-    if (damping.lambda > 0) this.#updateDamped(from, damping);
-    else if (jacobian === "dense") exports.scanDense(this.#structure, from);
-    else if (jacobian === "block") exports.scanBlock(this.#structure, from);
-    else exports.scanDiagonal(this.#structure, from);
-  }
-
-  #guardProducts(from: number, { scale, clip }: Damping): void {
-    const { jacobian } = this.#problem;
-    if (this.productStride === 0) {
-      const value = jacobian === "identity" ? 1 - scale : 0;
-      this.#memory.view(this.products, this.#stateSize).fill(value);
-      return;
-    }
-    const blocks = this.#units > 1 ? ProductKind.block : ProductKind.diagonal;
-    const kind = jacobian === "dense" ? ProductKind.dense : blocks;
-    this.#exports.guardProducts(this.#structure, from, kind, 1 - scale, clip);
-  }
-
-  #updateDamped(from: number, { lambda, estimate }: Damping): void {
-    const at = this.#structure;
-    this.#reserveScratch(this.#dampedScratch());
-    this.#memory.floats[(at + Chunks.lambda) / 4] = lambda;
-    this.#setWord(Chunks.smoother, estimate === "smoother" ? 1 : 0);
-    const dense = this.#problem.jacobian === "dense";
-    if (this.#hasMatrices) this.#exports.kalmanMatrices(at, from, dense);
-    else this.#exports.kalmanDiagonal(at, from);
-  }
-
-  save(): void {
-    this.#reserveSaved();
-    const start = this.boundaries / 4;
-    const end = start + (this.count + 1) * this.#stateSize;
-    this.#memory.floats.copyWithin(this.#saved / 4, start, end);
-  }
-
-  restore(from: number): void {
-    const D = this.#stateSize;
-    const start = this.#saved / 4 + (from + 1) * D;
-    const end = this.#saved / 4 + (this.count + 1) * D;
-    this.#memory.floats.copyWithin(this.boundaries / 4 + (from + 1) * D, start, end);
-    this.#exports.setExact(this.#structure, from);
-  }
-
-  /** Exchanges b_1 … b_{K−1} with the states at the ends of the chunks. */
-  swapSeams(): void {
-    const { floats } = this.#memory;
-    const D = this.#stateSize;
-    for (let k = 1; k < this.count; k++) {
-      const end = this.states / 4 + (k * this.#problem.chunk - 1) * D;
-      const start = this.boundaries / 4 + k * D;
-      for (let i = 0; i < D; i++) {
-        const state = floats[end + i]!;
-        floats[end + i] = floats[start + i]!;
-        floats[start + i] = state;
+  return {
+    arrays: { source, states, boundaries, products, productStride },
+    measure(from) {
+      exports.measure(structure, from);
+      const { floats, words } = memory;
+      return {
+        residual: floats[(structure + Chunks.residual) / 4]!,
+        merit: floats[(structure + Chunks.merit) / 4]!,
+        exactChunks: words[(structure + Chunks.exactChunks) / 4]!,
+        finite: words[(structure + Chunks.finite) / 4] === 1,
+      };
+    },
+    update(from, { lambda, estimate, scale, clip }) {
+      if (productStride === 0) {
+        memory.view(products, D).fill(jacobian === "identity" ? 1 - scale : 0);
+      } else {
+        const blocks = units > 1 ? ProductKind.block : ProductKind.diagonal;
+        const kind = isDense ? ProductKind.dense : blocks;
+        exports.guardProducts(structure, from, kind, 1 - scale, clip);
       }
-    }
-  }
+      if (lambda > 0) {
+        memory.floats[(structure + Chunks.lambda) / 4] = lambda;
+        memory.setFields(structure, [[Chunks.smoother, estimate === "smoother" ? 1 : 0]]);
+        if (hasMatrices) exports.kalmanMatrices(structure, from, isDense);
+        else exports.kalmanDiagonal(structure, from);
+      } else if (isDense) exports.scanDense(structure, from);
+      else if (jacobian === "block") exports.scanBlock(structure, from);
+      else exports.scanDiagonal(structure, from);
+    },
+    save: () => copyBoundaries(boundaries, saved, 0),
+    restore(from) {
+      copyBoundaries(saved, boundaries, from + 1);
+      exports.setExact(structure, from);
+    },
+    swapSeams() {
+      const { floats } = memory;
+      for (let k = 1; k < count; k++) {
+        const end = states / 4 + (k * chunk - 1) * D;
+        const start = boundaries / 4 + k * D;
+        const state = floats.slice(end, end + D);
+        floats.copyWithin(end, start, start + D);
+        floats.set(state, start);
+      }
+    },
+  };
 }

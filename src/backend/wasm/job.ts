@@ -36,7 +36,7 @@ export class LaneJob {
     this.lanes = program.lanes;
     this.#address = memory.allocate(Job.size);
     this.#table = memory.allocate(program.lanes * Lane.size);
-    const fields: [Job, number][] = [
+    memory.setFields(this.#address, [
       [Job.code, program.code],
       [Job.firstCode, firstStep.code],
       [Job.lanes, program.lanes],
@@ -55,9 +55,7 @@ export class LaneJob {
       [Job.signsRows, signs?.rows ?? 1],
       [Job.stateWidth, stateWidth],
       [Job.restart, restart],
-    ];
-    const { words } = memory;
-    for (const [field, value] of fields) words[(this.#address + field) / 4] = value;
+    ]);
   }
 
   /** Sets a lane; addresses in bytes. `final` and `finalRest` may be 0: nowhere. */
@@ -71,6 +69,7 @@ export class LaneJob {
     finalRest = 0,
     sign = 0,
   ): void {
+    // Done for every chunk of every sweep, so without a table of fields.
     const { words } = this.#memory;
     const at = (this.#table + lane * Lane.size) / 4;
     words[at + Lane.source / 4] = source;

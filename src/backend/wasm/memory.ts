@@ -1,4 +1,5 @@
 /** The kernels' memory: what stays (programs and weights) below what one run needs. */
+import type { FloatArray } from "../../types.ts";
 
 const PAGE = 65536;
 /** Kernels read whole vectors and may look a little past the end of the last array. */
@@ -53,6 +54,11 @@ export class KernelMemory {
       this.#words = new Int32Array(this.#memory.buffer);
     }
     return this.#words;
+  }
+
+  /** Fills in the fields of a structure at `address`, each given by its offset in bytes. */
+  setFields(address: number, fields: readonly (readonly [offset: number, value: number])[]): void {
+    for (const [offset, value] of fields) this.words[(address + offset) / 4] = value;
   }
 
   /** `count` floats at `address`. The view does not survive a growth of the memory. */
@@ -128,4 +134,23 @@ export class KernelMemory {
 
 function format(bytes: number): string {
   return bytes < 1e6 ? `${Math.ceil(bytes / 1e3)} kB` : `${(bytes / 1e6).toFixed(1)} MB`;
+}
+
+/** Copies rows of `width` numbers, the last one first if `reverse`. */
+export function copyRows(
+  source: FloatArray,
+  target: FloatArray,
+  width: number,
+  reverse: boolean,
+): void {
+  if (!reverse) {
+    target.set(source);
+    return;
+  }
+  const rows = source.length / width;
+  for (let row = 0; row < rows; row++) {
+    const from = (rows - 1 - row) * width;
+    const to = row * width;
+    for (let i = 0; i < width; i++) target[to + i] = source[from + i]!;
+  }
 }

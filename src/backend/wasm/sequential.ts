@@ -8,11 +8,11 @@ import type { Cell } from "../../cell/define-cell.ts";
 import { recurrenceOf } from "../../cell/recurrence.ts";
 import type { Pacer } from "../../solve/pacing.ts";
 import type { SequentialProblem } from "../backend.ts";
-import { DRIVE_LANES, DriveRunner } from "./drive.ts";
+import { DRIVE_LANES, makeDriver } from "./drive.ts";
 import { LaneJob } from "./job.ts";
 import type { KernelExports } from "./load.ts";
 import type { CompiledProgram } from "./lower.ts";
-import type { KernelMemory } from "./memory.ts";
+import { copyRows, type KernelMemory } from "./memory.ts";
 import type { CellPrograms, ProgramCache } from "./programs.ts";
 
 /** Most steps a window: few enough that a window's drive and states stay in the cache. */
@@ -64,7 +64,7 @@ function setUp(
     programs: compileSteps(split, together),
     drive: split.drive(DRIVE_LANES),
   }));
-  const driveRunner = new DriveRunner(memory, exports, drive, inputSize, driveSize);
+  const runDrive = makeDriver(memory, exports, drive, inputSize, driveSize);
   const jobs = new Map(
     [...programs].map(([lanes, program]) => [
       lanes,
@@ -82,7 +82,7 @@ function setUp(
     drive: memory.allocateFloats(steps * driveSize),
     window: memory.allocateFloats(steps * stateSize),
   }));
-  return { driveRunner, jobs, places, steps };
+  return { runDrive, jobs, places, steps };
 }
 
 /** Whether all states are finite. @throws RangeError when the memory cannot be had. */
@@ -100,7 +100,7 @@ export async function runSequentially(
     .filter((sequence) => sequences[sequence]!.length > 0);
   const total = sequences.reduce((sum, { length }) => sum + length, 0);
   const together = Math.min(waiting.length, MOST_LANES);
-  const { driveRunner, jobs, places, steps } = cache.withRoom(() =>
+  const { runDrive, jobs, places, steps } = cache.withRoom(() =>
     setUp(memory, exports, cache, cell, together),
   );
 
@@ -119,7 +119,7 @@ export async function runSequentially(
       const { offset, length } = sequences[runner.sequence]!;
       const end = Math.min(length, runner.done + steps);
       const rows = inputs.subarray(offset * inputSize, (offset + length) * inputSize);
-      driveRunner.run(rows, runner.done, end, length, reverse, runner.drive);
+      runDrive(rows, runner.done, end, length, reverse, runner.drive);
       const { drive: source, window, state } = runner;
       job.setLane(lane, source, window, end - runner.done, state, state);
     });
@@ -145,23 +145,4 @@ export async function runSequentially(
     await pacer.pause();
   }
   return finite;
-}
-
-/** Copies rows of `width` numbers, the last one first if `reverse`. */
-export function copyRows(
-  source: Float32Array,
-  target: Float32Array | Float64Array,
-  width: number,
-  reverse: boolean,
-): void {
-  if (!reverse) {
-    target.set(source);
-    return;
-  }
-  const rows = source.length / width;
-  for (let row = 0; row < rows; row++) {
-    const from = (rows - 1 - row) * width;
-    const to = row * width;
-    for (let i = 0; i < width; i++) target[to + i] = source[from + i]!;
-  }
 }
