@@ -1,12 +1,10 @@
 /** The float64 oracle: the sweeps of `SweepEngine` as plain loops. */
 
-import { type StateBounds, stateBounds } from "../../solve/bounds.ts";
-import type { Certificate, Defects, EngineProblem, SweepEngine } from "../../solve/engine.ts";
-import type { Damping } from "../../solve/method.ts";
-import type { FloatArray } from "../../types.ts";
+import { stateBounds } from "../../solve/bounds.ts";
+import type { EngineProblem, SweepEngine } from "../../solve/engine.ts";
 import { ErrorPropagation, finiteOrInfinity, maximumNorm } from "./certificate.ts";
 import { addScaled } from "./dense.ts";
-import { type ProductProgram, type Programs, productProgramOf, unitsOf } from "./programs.ts";
+import { type Programs, productProgramOf, unitsOf } from "./programs.ts";
 import { updatedBoundaries } from "./update.ts";
 
 export const UNIT_ROUNDOFF = 2 ** -53;
@@ -16,204 +14,179 @@ function zeroRows(count: number, size: number): Float64Array[] {
   return Array.from({ length: count }, () => new Float64Array(size));
 }
 
-export class ReferenceEngine implements SweepEngine {
-  readonly length: number;
-  readonly chunks: number;
-  readonly stepCost: number;
-  readonly grain = 1;
-  readonly unitRoundoff = UNIT_ROUNDOFF;
-  readonly #problem: EngineProblem;
-  readonly #programs: Programs;
-  readonly #product: ProductProgram;
+/** @throws RangeError when the memory cannot be had. */
+export function createReferenceEngine(problem: EngineProblem, programs: Programs): SweepEngine {
+  const { cell, inputs, length, reverse, initialState, initialGuess, chunk, jacobian } = problem;
+  const { inputSize, stateSize } = cell;
+  const { low, high } = stateBounds(cell, initialState);
+  const chunks = Math.ceil(length / chunk);
   /** n: how many elements of a unit's state P_k couples. */
-  readonly #units: number;
-  readonly #bounds: StateBounds;
+  const units = unitsOf(cell, jacobian);
+  const { product, states, ends, products, boundaries } = allocate();
   /** The drives of the steps, each computed when it is first needed. */
-  readonly #drives: Float64Array[] = [];
-  /** s_0 … s_{T−1}; the state before the first step is b_0. */
-  readonly #states: Float64Array[];
-  /** Φ_0 … Φ_{K−1}. */
-  readonly #ends: Float64Array[];
-  /** P_0 … P_{K−1}. */
-  readonly #products: Float64Array[];
-  /** b_0 … b_K. */
-  readonly #boundaries: Float64Array[];
-  #saved: Float64Array[] = [];
-  #errors: ErrorPropagation;
+  const drives: Float64Array[] = [];
+  let saved: Float64Array[] = [];
+  let errors: ErrorPropagation;
+  boundaries.forEach((boundary, k) => {
+    const row = k > 0 ? rowOf(chunkEnd(k - 1) - 1) * stateSize : 0;
+    for (let i = 0; i < stateSize; i++) {
+      const guess = initialGuess ? initialGuess[row + i]! : 0;
+      boundary[i] = k > 0 ? clip(Number.isFinite(guess) ? guess : 0, i) : initialState[i]!;
+    }
+  });
 
-  /** @throws RangeError when the memory cannot be had. */
-  constructor(problem: EngineProblem, programs: Programs) {
-    const { cell, length, chunk, jacobian } = problem;
-    const { stateSize } = cell;
-    this.#problem = problem;
-    this.#programs = programs;
-    this.#bounds = stateBounds(cell, problem.initialState);
-    this.length = length;
-    this.chunks = Math.ceil(length / chunk);
-    this.#units = unitsOf(cell, jacobian);
-    const productSize = this.#units * stateSize;
+  function allocate() {
+    const productSize = units * stateSize;
     try {
-      this.#product = productProgramOf(cell, jacobian, programs);
-      this.#states = zeroRows(length, stateSize);
-      this.#ends = zeroRows(this.chunks, stateSize);
-      this.#products = zeroRows(this.chunks, productSize);
-      this.#boundaries = zeroRows(this.chunks + 1, stateSize);
+      return {
+        product: productProgramOf(cell, jacobian, programs),
+        /** s_0 … s_{T−1}; the state before the first step is b_0. */
+        states: zeroRows(length, stateSize),
+        /** Φ_0 … Φ_{K−1}. */
+        ends: zeroRows(chunks, stateSize),
+        /** P_0 … P_{K−1}. */
+        products: zeroRows(chunks, productSize),
+        /** b_0 … b_K. */
+        boundaries: zeroRows(chunks + 1, stateSize),
+      };
     } catch (cause) {
       const numbers =
-        length * (programs.driveSize + stateSize) + this.chunks * (productSize + 2 * stateSize);
+        length * (programs.driveSize + stateSize) + chunks * (productSize + 2 * stateSize);
       throw new RangeError(`memory: cannot get the ${8 * numbers} bytes needed`, { cause });
     }
-    this.stepCost = programs.stepCost + this.#product.cost;
-    this.#boundaries[0]!.set(problem.initialState);
-    for (let k = 1; k <= this.chunks; k++) this.#boundaries[k]!.set(this.#initialBoundary(k));
-    this.#errors = new ErrorPropagation(stateSize, UNIT_ROUNDOFF);
   }
 
   /** The row of the inputs, guesses and results that belongs to step t. */
-  #row(t: number): number {
-    return this.#problem.reverse ? this.length - 1 - t : t;
+  function rowOf(t: number): number {
+    return reverse ? length - 1 - t : t;
   }
 
-  #drive(t: number): Float64Array {
-    const { inputs, cell } = this.#problem;
-    const start = this.#row(t) * cell.inputSize;
-    this.#drives[t] ??= this.#programs
-      .drive(Float64Array.from(inputs.subarray(start, start + cell.inputSize)))
-      .slice();
-    return this.#drives[t];
+  function driveOf(t: number): Float64Array {
+    const start = rowOf(t) * inputSize;
+    const input = () => Float64Array.from(inputs.subarray(start, start + inputSize));
+    drives[t] ??= programs.drive(input()).slice();
+    return drives[t];
   }
 
   /** One past the last step of chunk k. */
-  #chunkEnd(k: number): number {
-    return Math.min(this.length, (k + 1) * this.#problem.chunk);
+  function chunkEnd(k: number): number {
+    return Math.min(length, (k + 1) * chunk);
   }
 
-  #initialBoundary(k: number): Float64Array {
-    const { initialGuess, cell } = this.#problem;
-    const row = this.#row(this.#chunkEnd(k - 1) - 1) * cell.stateSize;
-    return Float64Array.from({ length: cell.stateSize }, (_, i) => {
-      const guess = initialGuess ? initialGuess[row + i]! : 0;
-      return this.#clip(Number.isFinite(guess) ? guess : 0, i);
-    });
-  }
-
-  #clip(value: number, i: number): number {
-    return Math.min(Math.max(value, this.#bounds.low[i]!), this.#bounds.high[i]!);
+  function clip(value: number, i: number): number {
+    return Math.min(Math.max(value, low[i]!), high[i]!);
   }
 
   /** s_{t−1}. */
-  #before(t: number): Float64Array {
-    return t === 0 ? this.#boundaries[0]! : this.#states[t - 1]!;
+  function before(t: number): Float64Array {
+    return t === 0 ? boundaries[0]! : states[t - 1]!;
   }
 
-  runChunks(from: number, to: number): void {
-    const { initial, next: nextProduct } = this.#product;
-    for (let k = from; k < to; k++) {
-      const product = this.#products[k]!;
-      product.set(initial);
-      let state = this.#boundaries[k]!;
-      for (let t = k * this.#problem.chunk; t < this.#chunkEnd(k); t++) {
-        const drive = this.#drive(t);
-        if (nextProduct) product.set(nextProduct(t, state, drive, product));
-        this.#states[t]!.set(this.#programs.next(state, drive));
-        state = this.#states[t]!;
+  /** Evaluates a step from `state`. */
+  function step(t: number, state: Float64Array): void {
+    states[t]!.set(programs.next(state, driveOf(t)));
+  }
+
+  /** Puts one value for each chunk but the last at its end. */
+  function setSeams(values: readonly Float64Array[]): void {
+    for (let k = 1; k < chunks; k++) states[chunkEnd(k - 1) - 1]!.set(values[k - 1]!);
+  }
+
+  return {
+    length,
+    chunks,
+    stepCost: programs.stepCost + product.cost,
+    grain: 1,
+    unitRoundoff: UNIT_ROUNDOFF,
+
+    runChunks(from, to) {
+      for (let k = from; k < to; k++) {
+        const running = products[k]!;
+        running.set(product.initial);
+        let state = boundaries[k]!;
+        for (let t = k * chunk; t < chunkEnd(k); t++) {
+          if (product.next) running.set(product.next(t, state, driveOf(t), running));
+          step(t, state);
+          state = states[t]!;
+        }
+        ends[k]!.set(state);
       }
-      this.#ends[k]!.set(state);
-    }
-  }
+    },
 
-  measure(from: number): Defects {
-    let residual = 0;
-    let merit = 0;
-    for (let k = from; k < this.chunks; k++) {
-      const boundary = this.#boundaries[k + 1]!;
-      const defect = addScaled(this.#ends[k]!, -1, boundary);
-      const scaled = maximumNorm(defect) / (1 + maximumNorm(boundary));
-      residual = Math.max(residual, finiteOrInfinity(scaled));
-      for (const value of defect) merit += (value * value) / 2;
-    }
-    const meets = (k: number) =>
-      this.#ends[k]!.every((value, i) => value === this.#boundaries[k + 1]![i]);
-    let exactChunks = from + 1;
-    while (exactChunks < this.chunks && meets(exactChunks - 1)) exactChunks++;
-    const finite = this.#ends[exactChunks - 1]!.every(Number.isFinite);
-    return { residual, merit: finiteOrInfinity(merit), exactChunks, finite };
-  }
+    measure(from) {
+      let residual = 0;
+      let merit = 0;
+      for (let k = from; k < chunks; k++) {
+        const boundary = boundaries[k + 1]!;
+        const defect = addScaled(ends[k]!, -1, boundary);
+        const scaled = maximumNorm(defect) / (1 + maximumNorm(boundary));
+        residual = Math.max(residual, finiteOrInfinity(scaled));
+        for (const value of defect) merit += (value * value) / 2;
+      }
+      const meets = (k: number) => ends[k]!.every((value, i) => value === boundaries[k + 1]![i]);
+      let exactChunks = from + 1;
+      while (exactChunks < chunks && meets(exactChunks - 1)) exactChunks++;
+      const finite = ends[exactChunks - 1]!.every(Number.isFinite);
+      return { residual, merit: finiteOrInfinity(merit), exactChunks, finite };
+    },
 
-  update(from: number, damping: Damping): void {
-    const start = this.#ends[from - 1]!;
-    const updated = updatedBoundaries(
-      {
-        jacobian: this.#problem.jacobian,
-        units: this.#units,
-        products: this.#products.slice(from),
-        ends: this.#ends.slice(from),
-        boundaries: this.#boundaries.slice(from),
-        start,
-      },
-      damping,
-    );
-    this.#boundaries[from]!.set(start);
-    updated.forEach((values, j) => {
-      const boundary = this.#boundaries[from + 1 + j]!;
-      values.forEach((value, i) => {
-        boundary[i] = this.#clip(Number.isFinite(value) ? value : boundary[i]!, i);
+    update(from, damping) {
+      const start = ends[from - 1]!;
+      const sweep = {
+        ...{ jacobian, units, start },
+        products: products.slice(from),
+        ends: ends.slice(from),
+        boundaries: boundaries.slice(from),
+      };
+      const updated = updatedBoundaries(sweep, damping);
+      boundaries[from]!.set(start);
+      updated.forEach((values, j) => {
+        const boundary = boundaries[from + 1 + j]!;
+        values.forEach((value, i) => {
+          boundary[i] = clip(Number.isFinite(value) ? value : boundary[i]!, i);
+        });
       });
-    });
-  }
+    },
 
-  save(): void {
-    this.#saved = this.#boundaries.map((boundary) => boundary.slice());
-  }
+    save() {
+      saved = boundaries.map((boundary) => boundary.slice());
+    },
 
-  restore(from: number): void {
-    for (let k = from + 1; k <= this.chunks; k++) this.#boundaries[k]!.set(this.#saved[k]!);
-    this.#boundaries[from]!.set(this.#ends[from - 1]!);
-  }
+    restore(from) {
+      for (let k = from + 1; k <= chunks; k++) boundaries[k]!.set(saved[k]!);
+      boundaries[from]!.set(ends[from - 1]!);
+    },
 
-  joinSeams(): void {
-    for (let k = 1; k < this.chunks; k++) {
-      this.#states[this.#chunkEnd(k - 1) - 1]!.set(this.#boundaries[k]!);
-    }
-  }
+    joinSeams: () => setSeams(boundaries.slice(1)),
 
-  splitSeams(): void {
-    for (let k = 1; k < this.chunks; k++) {
-      this.#states[this.#chunkEnd(k - 1) - 1]!.set(this.#ends[k - 1]!);
-    }
-  }
+    splitSeams: () => setSeams(ends),
 
-  beginCertificate(): void {
-    this.#errors = new ErrorPropagation(this.#problem.cell.stateSize, UNIT_ROUNDOFF);
-  }
+    beginCertificate() {
+      errors = new ErrorPropagation(stateSize, UNIT_ROUNDOFF);
+    },
 
-  certify(from: number, to: number): void {
-    for (let t = from; t < to; t++) {
-      const before = this.#before(t);
-      const drive = this.#drive(t);
-      this.#errors.step({
-        t,
-        state: this.#states[t]!,
-        next: this.#programs.next(before, drive),
-        tangent: (seed) => this.#programs.tangent(before, drive, seed),
-      });
-    }
-  }
+    certify(from, to) {
+      for (let t = from; t < to; t++) {
+        const previous = before(t);
+        const drive = driveOf(t);
+        errors.step({
+          t,
+          state: states[t]!,
+          next: programs.next(previous, drive),
+          tangent: (seed) => programs.tangent(previous, drive, seed),
+        });
+      }
+    },
 
-  certificate(): Certificate {
-    return this.#errors.certificate;
-  }
+    certificate: () => errors.certificate,
 
-  runSteps(from: number, to: number): void {
-    for (let t = from; t < to; t++) {
-      this.#states[t]!.set(this.#programs.next(this.#before(t), this.#drive(t)));
-    }
-  }
+    runSteps(from, to) {
+      for (let t = from; t < to; t++) step(t, before(t));
+    },
 
-  readStates(target: FloatArray): boolean {
-    for (const [t, state] of this.#states.entries()) {
-      target.set(state, this.#row(t) * state.length);
-    }
-    return target.every((value: number) => Number.isFinite(value));
-  }
+    readStates(target) {
+      for (const [t, state] of states.entries()) target.set(state, rowOf(t) * stateSize);
+      return target.every((value: number) => Number.isFinite(value));
+    },
+  };
 }
