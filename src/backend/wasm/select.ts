@@ -191,18 +191,16 @@ function selectOne(
   };
   const [a, b] = args as [Vector, Vector];
   if (name === "add") {
-    for (const [x, y] of [
+    const orders = [
       [a, b],
       [b, a],
-    ] as const) {
+    ] as const;
+    for (const [x, y] of orders) {
       if (y.kind === "linear" && startsFrom(y, x)) {
         return { node, opcode: Opcode.Linear, args: [y.args[0]!, x], matrix: y.matrix };
       }
     }
-    for (const [x, y] of [
-      [a, b],
-      [b, a],
-    ] as const) {
+    for (const [x, y] of orders) {
       if (!isProduct(y)) continue;
       const opcode = isColumned(node) ? Opcode.ScaleRowsAdd : Opcode.MultiplyAdd;
       return { node, opcode, args: [...factors(y), x] };

@@ -3,7 +3,6 @@ import { type Cell, defineCell } from "../define-cell.ts";
 import type { Vector } from "../expression.ts";
 import { checkLayer } from "../options.ts";
 import { add, multiply, sigmoid, split, subtract, tanh } from "../vocabulary.ts";
-import type { Matrix } from "../weight.ts";
 import { affine, type NamedWeights, namedTensors } from "./weights.ts";
 
 export interface LstmOptions {
@@ -45,51 +44,38 @@ export function lstm(options: LstmOptions): Cell {
   checkLayer("lstm", options, ["variant"]);
   const { inputSize: i, hiddenSize: h, variant = "plain" } = options;
   checkOneOf("variant", variant, ["plain", "peephole", "coupled"]);
-  const matrices = { weight_ih: [4 * h, i], weight_hh: [4 * h, h] } as const;
-  const biases = { bias_ih: [4 * h], bias_hh: [4 * h] } as const;
   const peepholes = { peephole_i: [h], peephole_f: [h], peephole_o: [h] } as const;
   const bound = variant === "coupled" ? 1 : Infinity;
-  const state = {
-    h: { size: h, bounds: [-1, 1] },
-    c: { size: h, bounds: [-bound, bound] },
-  } as const;
-  const common = { name: `lstm-${variant}`, inputSize: i, state };
-  const preactivations = (h: Vector, x: Vector, w: AffineHandles) =>
-    split(add(affine(w.weight_ih, x, w.bias_ih), affine(w.weight_hh, h, w.bias_hh)), 4) as Gates;
-
-  if (variant === "peephole") {
-    return defineCell({
-      ...common,
-      weights: namedTensors(options.weights, { ...matrices, ...peepholes }, biases),
-      step: ({ h, c }, x, w) => {
-        const [ai, af, ag, ao] = preactivations(h, x, w);
-        const i = sigmoid(add(ai, multiply(w.peephole_i, c)));
-        const f = sigmoid(add(af, multiply(w.peephole_f, c)));
-        const next = add(multiply(f, c), multiply(i, tanh(ag)));
-        const o = sigmoid(add(ao, multiply(w.peephole_o, next)));
-        return { h: multiply(o, tanh(next)), c: next };
-      },
-    });
-  }
   return defineCell({
-    ...common,
-    weights: namedTensors(options.weights, matrices, biases),
+    name: `lstm-${variant}`,
+    inputSize: i,
+    state: {
+      h: { size: h, bounds: [-1, 1] },
+      c: { size: h, bounds: [-bound, bound] },
+    },
+    weights: namedTensors(
+      options.weights,
+      {
+        ...{ weight_ih: [4 * h, i], weight_hh: [4 * h, h] },
+        ...(variant === "peephole" ? peepholes : ({} as Partial<typeof peepholes>)),
+      },
+      { bias_ih: [4 * h], bias_hh: [4 * h] },
+    ),
     step: ({ h, c }, x, w) => {
-      const [ai, af, ag, ao] = preactivations(h, x, w);
-      const i = sigmoid(ai);
+      const preactivations = add(
+        affine(w.weight_ih, x, w.bias_ih),
+        affine(w.weight_hh, h, w.bias_hh),
+      );
+      const [ai, af, ag, ao] = split(preactivations, 4) as Gates;
+      const gate = (a: Vector, peephole: Vector | undefined, c: Vector) =>
+        sigmoid(peephole ? add(a, multiply(peephole, c)) : a);
+      const i = gate(ai, w.peephole_i, c);
       const g = tanh(ag);
-      const plain = () => add(multiply(sigmoid(af), c), multiply(i, g));
-      const next = variant === "coupled" ? add(c, multiply(i, subtract(g, c))) : plain();
-      return { h: multiply(sigmoid(ao), tanh(next)), c: next };
+      const forgetting = () => add(multiply(gate(af, w.peephole_f, c), c), multiply(i, g));
+      const next = variant === "coupled" ? add(c, multiply(i, subtract(g, c))) : forgetting();
+      return { h: multiply(gate(ao, w.peephole_o, next), tanh(next)), c: next };
     },
   });
 }
 
 type Gates = [Vector, Vector, Vector, Vector];
-
-interface AffineHandles {
-  readonly weight_ih: Matrix;
-  readonly weight_hh: Matrix;
-  readonly bias_ih?: Vector;
-  readonly bias_hh?: Vector;
-}
