@@ -64,6 +64,9 @@ var<private> current: u32;
 var<private> found: vec4u;
 var<private> moved: vec2u;
 
+//#section packing
+//#end
+
 fn half_at(half: u32, k: u32, i: u32) -> u32 {
   return (problem.sequences + half * problem.errorChunks + k) * STATE_SIZE + i;
 }

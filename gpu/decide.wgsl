@@ -2,9 +2,10 @@
 // certificate means, what each sequence does next, and with that which kernels of the next slot have work.
 //#import shared/problem.wgsl
 
+//#section bindings
 @group(0) @binding(0) var<uniform> problem: Problem;
 @group(0) @binding(1) var<storage, read_write> control: array<Sequence>;
-@group(0) @binding(2) var<storage, read> measures: array<vec4f>;
+@group(0) @binding(2) var<storage, read> measures: array<vec4u>;
 @group(0) @binding(3) var<storage, read> tiles: array<vec4u>;
 // (x, y, when) for each dispatch of a slot; x and y are its workgroups when it has work.
 @group(0) @binding(4) var<storage, read> planned: array<vec4u>;
@@ -12,6 +13,7 @@
 // [sequences, TRACED]: (bits of the residual, exact chunks) of every sweep.
 //#if TRACE
 @group(0) @binding(6) var<storage, read_write> trace: array<vec2u>;
+//#end
 //#end
 
 const WIDTH = 64u;
@@ -34,6 +36,8 @@ const ERROR_FACTOR = 10.0;
 const SEAM_SHARE = 0.5;
 
 var<workgroup> busy: atomic<u32>;
+// The one that a thread looks at.
+var<private> sequence: Sequence;
 
 fn infinity() -> f32 {
   return bitcast<f32>(0x7f800000u | (problem.sequences & 0u));
@@ -44,30 +48,31 @@ fn ordered(x: f32) -> u32 {
   return min(bitcast<u32>(x) & 0x7fffffffu, 0x7f800000u);
 }
 
-fn at_floor(residual: f32) -> bool {
-  return residual <= NOISE_FLOOR * problem.unitRoundoff;
+fn at_floor() -> bool {
+  return sequence.residual <= NOISE_FLOOR * problem.unitRoundoff;
 }
 
 // Whether a certificate is worth trying.
-fn hopeful(residual: f32, retryBelow: f32) -> bool {
-  let again = residual < retryBelow || at_floor(residual);
+fn hopeful() -> bool {
+  let residual = sequence.residual;
+  let again = residual < sequence.retryBelow || at_floor();
   return is_finite(residual) && residual <= problem.tolerance && again;
 }
 
-fn finish(index: u32, phase: u32, reason: u32) {
-  control[index].phase = phase;
-  control[index].reason = reason;
+fn finish(phase: u32, reason: u32) {
+  sequence.phase = phase;
+  sequence.reason = reason;
 }
 
 // Chooses what the next update does and, with a trust region, λ.
-fn step(index: u32) {
-  control[index].iterations += 1u;
+fn step() {
+  sequence.iterations += 1u;
   var action = UPDATE;
   if (problem.trustRegion != 0u) {
-    let merit = control[index].merit;
-    let rejected = control[index].rejected != 0u;
+    let merit = sequence.merit;
+    let rejected = sequence.rejected != 0u;
     var factor = 1.0;
-    if (!rejected && ordered(merit) > ordered(control[index].acceptedMerit)) {
+    if (!rejected && ordered(merit) > ordered(sequence.acceptedMerit)) {
       factor = TRUST_FACTOR;
       action = RESTORE;
     } else {
@@ -75,16 +80,15 @@ fn step(index: u32) {
         factor = 1.0 / TRUST_FACTOR;
         action = SAVE_AND_UPDATE;
       }
-      control[index].acceptedMerit = merit;
+      sequence.acceptedMerit = merit;
     }
-    control[index].lambda = clamp(control[index].lambda * factor, 1e-12, 1e12);
-    control[index].rejected = u32(action == RESTORE);
+    sequence.lambda = clamp(sequence.lambda * factor, 1e-12, 1e12);
+    sequence.rejected = u32(action == RESTORE);
   }
-  control[index].action = action;
+  sequence.action = action;
 }
 
 fn after_sweep(index: u32) {
-  let sequence = control[index];
   var residual = 0u;
   var merit = 0.0;
   var inexact = sequence.chunks;
@@ -97,43 +101,41 @@ fn after_sweep(index: u32) {
   }
   let exactChunks = min(inexact + 1u, sequence.chunks);
   let exact = exactChunks == sequence.chunks;
-  let defect = bitcast<f32>(residual);
-  control[index].residual = defect;
-  control[index].merit = merit;
-  control[index].exactChunks = exactChunks;
+  sequence.residual = bitcast<f32>(residual);
+  sequence.merit = merit;
+  sequence.exactChunks = exactChunks;
 //#if TRACE
   if (sequence.iterations < TRACED) {
     trace[index * TRACED + sequence.iterations] = vec2u(select(residual, 0u, exact), exactChunks);
   }
 //#end
-  let finite = measures[sequence.firstChunk + exactChunks - 1u].w != 0.0;
-  control[index].finite = u32(finite);
+  let finite = measures[sequence.firstChunk + exactChunks - 1u].w != 0u;
+  sequence.finite = u32(finite);
   if (!finite) {
-    finish(index, FAILED, REASON_NOT_FINITE);
+    finish(FAILED, REASON_NOT_FINITE);
     return;
   }
   if (exact) {
-    control[index].residual = 0.0;
+    sequence.residual = 0.0;
     if (sequence.continued == 0u) {
-      finish(index, CONVERGED, REASON_EXACT);
+      finish(CONVERGED, REASON_EXACT);
       return;
     }
   }
   let last = sequence.iterations == problem.maxIterations;
   // What began with an error may have made it larger, though its own steps are exact.
-  if (exact || hopeful(defect, sequence.retryBelow) || (last && problem.certifyFailure != 0u)) {
-    control[index].phase = CERTIFYING;
-    control[index].certificateSweeps = 0u;
-    control[index].exactErrorChunks = 0u;
+  if (exact || hopeful() || (last && problem.certifyFailure != 0u)) {
+    sequence.phase = CERTIFYING;
+    sequence.certificateSweeps = 0u;
+    sequence.exactErrorChunks = 0u;
   } else if (last) {
-    finish(index, FAILED, REASON_TOO_MANY_SWEEPS);
+    finish(FAILED, REASON_TOO_MANY_SWEEPS);
   } else {
-    step(index);
+    step();
   }
 }
 
 fn after_certificate(index: u32) {
-  let sequence = control[index];
   var largest = vec3u();
   let used = (sequence.errorChunks + problem.measureTile - 1u) / problem.measureTile;
   for (var i = 0u; i < used; i++) {
@@ -143,9 +145,9 @@ fn after_certificate(index: u32) {
   var estimate = bitcast<f32>(largest.y);
   let seams = bitcast<f32>(largest.z);
   let sweeps = sequence.certificateSweeps + 1u;
-  control[index].certificateSweeps = sweeps;
-  control[index].exactErrorChunks = sweeps;
-  control[index].certificateResidual = residual;
+  sequence.certificateSweeps = sweeps;
+  sequence.exactErrorChunks = sweeps;
+  sequence.certificateResidual = residual;
   let finite = is_finite(residual) && is_finite(estimate);
   let left = sequence.errorChunks - min(sweeps, sequence.errorChunks);
   let settled = left == 0u || (sweeps > 1u && f32(left) * seams <= SEAM_SHARE * estimate);
@@ -155,27 +157,27 @@ fn after_certificate(index: u32) {
   if (!finite) {
     estimate = infinity();
   }
-  control[index].errorEstimate = estimate;
-  let expected = hopeful(sequence.residual, sequence.retryBelow);
+  sequence.errorEstimate = estimate;
+  let expected = hopeful();
   let passes = finite && residual <= problem.tolerance;
   if (expected && passes && estimate <= ERROR_FACTOR * problem.tolerance) {
-    control[index].continued = 1u;
-    finish(index, CONVERGED, REASON_CERTIFIED);
+    sequence.continued = 1u;
+    finish(CONVERGED, REASON_CERTIFIED);
     return;
   }
   let last = sequence.iterations == problem.maxIterations;
   let falling = ordered(estimate) <= ordered(FALLING_FACTOR * sequence.lastEstimate);
   let exact = sequence.exactChunks == sequence.chunks;
-  if (last || exact || (at_floor(sequence.residual) && !falling)) {
+  if (last || exact || (at_floor() && !falling)) {
     // A last one may have been asked for just to know what is returned.
     let reason = select(REASON_TOO_MANY_SWEEPS, REASON_ERROR_TOO_LARGE, expected);
-    finish(index, FAILED, reason);
+    finish(FAILED, reason);
     return;
   }
-  control[index].phase = SWEEPING;
-  control[index].retryBelow = sequence.residual / RETRY_FACTOR;
-  control[index].lastEstimate = estimate;
-  step(index);
+  sequence.phase = SWEEPING;
+  sequence.retryBelow = sequence.residual / RETRY_FACTOR;
+  sequence.lastEstimate = estimate;
+  step();
 }
 
 @compute @workgroup_size(WIDTH)
@@ -185,16 +187,16 @@ fn main(@builtin(local_invocation_index) thread: u32) {
   }
   workgroupBarrier();
   for (var index = thread; index < problem.sequences; index += WIDTH) {
-    let phase = control[index].phase;
-    if (phase == SWEEPING) {
+    sequence = control[index];
+    if (sequence.phase == SWEEPING) {
       after_sweep(index);
-    } else if (phase == CERTIFYING) {
+    } else if (sequence.phase == CERTIFYING) {
       after_certificate(index);
     }
-    let next = control[index].phase;
-    if (next == SWEEPING) {
+    control[index] = sequence;
+    if (sequence.phase == SWEEPING) {
       atomicOr(&busy, WHILE_SWEEPING);
-    } else if (next == CERTIFYING) {
+    } else if (sequence.phase == CERTIFYING) {
       atomicOr(&busy, WHILE_CERTIFYING);
     }
   }

@@ -12,6 +12,8 @@
 
 // A thread works on LANES rows at once, and UNITS threads share their vectors; GROUPS such groups are a workgroup.
 alias Lane = f32;
+// Nothing here has columns.
+alias Columns = f32;
 const LANES = 1u;
 const UNITS = 4u;
 const GROUPS = 1u;
@@ -59,6 +61,8 @@ fn main(
   let group = thread / UNITS;
   firstRow = (folded(workgroup, workgroups) * GROUPS + group) * LANES;
   let plain_base = group * PLAIN;
+//#section start
+//#end
 //#section step
   for (var i = unit; i < SOURCE_SIZE; i += UNITS) {
     keep_output(i, source_at(i));

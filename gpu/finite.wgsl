@@ -1,12 +1,14 @@
 // Whether states are finite, where they stay on the device: for each sequence of a window, whether one is not.
 //#import shared/problem.wgsl
 
+//#section bindings
 @group(0) @binding(0) var<uniform> problem: Problem;
 @group(0) @binding(1) var<storage, read> control: array<Sequence>;
 // [rows, STATE_SIZE]
 @group(0) @binding(2) var<storage, read> states: array<f32>;
 // [sequences]
 @group(0) @binding(3) var<storage, read_write> spoiled: array<atomic<u32>>;
+//#end
 
 const STATE_SIZE = 4u;
 const WIDTH = 64u;

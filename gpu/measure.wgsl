@@ -5,14 +5,16 @@ enable subgroups;
 //#end
 //#import shared/problem.wgsl
 
+//#section bindings
 @group(0) @binding(0) var<uniform> problem: Problem;
 @group(0) @binding(1) var<storage, read> control: array<Sequence>;
-// Of the sweep's chunks: (residual, merit, 1 if the chunk's end is the next boundary in every bit, 1 if finite).
-@group(0) @binding(2) var<storage, read> measures: array<vec4f>;
-// Of the certificate's chunks: (residual, error estimate, how far a seam still moves, 1 if finite).
-@group(0) @binding(3) var<storage, read> errorMeasures: array<vec4f>;
+// The bits, of the sweep's chunks: (residual, merit, 1 if the chunk's end is the next boundary in every bit, 1 if finite).
+@group(0) @binding(2) var<storage, read> measures: array<vec4u>;
+// The bits, of the certificate's chunks: (residual, error estimate, how far a seam still moves, 1 if finite).
+@group(0) @binding(3) var<storage, read> errorMeasures: array<vec4u>;
 // [sequences, measureTiles]: sweep: (residual, merit, first chunk that is not exact); certificate: the first three maxima.
 @group(0) @binding(4) var<storage, read_write> tiles: array<vec4u>;
+//#end
 
 const WIDTH = 256u;
 
@@ -62,13 +64,13 @@ fn main(
   for (var c = max(begin, skipped) + thread; c < end; c += WIDTH) {
     if (sweeping) {
       let record = measures[sequence.firstChunk + c];
-      found.x = max(found.x, bitcast<u32>(record.x));
-      merit += record.y;
-      if (record.z == 0.0) {
+      found.x = max(found.x, record.x);
+      merit += bitcast<f32>(record.y);
+      if (record.z == 0u) {
         inexact = min(inexact, c);
       }
     } else {
-      found = max(found, bitcast<vec4u>(errorMeasures[sequence.firstErrorChunk + c]).xyz);
+      found = max(found, errorMeasures[sequence.firstErrorChunk + c].xyz);
     }
   }
   workgroupBarrier();

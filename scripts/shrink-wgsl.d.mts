@@ -1,6 +1,8 @@
 /** Names that the host knows, and so must stay. */
 export interface HostNames {
   readonly names: ReadonlySet<string>;
+  /** Those that code may write, and so name what is declared in a function. */
+  readonly code: ReadonlySet<string>;
   /** How names begin that the host completes, such as `start_`; and how they end, such as `_now`. */
   readonly prefixes: readonly string[];
   readonly suffixes: readonly string[];

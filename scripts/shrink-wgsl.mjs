@@ -2,6 +2,7 @@
  * Makes shaders small: no comments, no needless spaces, short names.
  *
  * A name stays if anything but the shaders knows it: WGSL, or the TypeScript that writes code for them.
+ * Examples in sections go, as the host replaces them.
  * All shaders are given together, since they import each other: a name that more than one function can
  * see becomes the same everywhere. Outside of functions, lines stay lines, for `shader.ts` and
  * `layout.ts` look at their beginnings: `//#if`, `const NAME=…;`, `alias Name=…;`, members of structures.
@@ -11,20 +12,26 @@ import ts from "typescript";
 /**
  * @typedef {object} HostNames
  * @property {Set<string>} names words of the host's texts, and properties that it may look up by name
+ * @property {Set<string>} code those of texts that are code, which may name what is declared in a function
  * @property {string[]} prefixes how names begin that the host completes, such as `start_`
  * @property {string[]} suffixes how they end, such as `_now`
  */
 
-/** All names that TypeScript sources may write into a shader, or look for in one. */
+/** All names that TypeScript sources may write into a shader, or look for in one; what errors say is neither. */
 export function hostNames(sources) {
-  const found = { names: new Set(), prefixes: [], suffixes: [] };
+  const found = { names: new Set(), code: new Set(), prefixes: [], suffixes: [] };
   const addText = (text) => {
-    for (const [word] of text.matchAll(/[A-Za-z_]\w*/g)) found.names.add(word);
+    const isCode = /[^\w\s.,:'"-]/.test(text);
+    for (const [word] of text.matchAll(/[A-Za-z_]\w*/g)) {
+      found.names.add(word);
+      if (isCode) found.code.add(word);
+    }
   };
   const addName = (name) => {
     if (name && ts.isIdentifier(name)) found.names.add(name.text);
   };
   const visit = (node) => {
+    if (ts.isImportDeclaration(node) || ts.isThrowStatement(node)) return;
     if (ts.isStringLiteralLike(node)) addText(node.text);
     if (ts.isTemplateExpression(node)) {
       const texts = [node.head.text, ...node.templateSpans.map(({ literal }) => literal.text)];
@@ -84,19 +91,36 @@ function linesOf(path, text) {
   return lines;
 }
 
+/** Sections without the examples in them. */
+function withoutExamples(lines) {
+  /** The directives that are open, from the outermost section on. */
+  let open = 0;
+  return lines.filter(({ code: [first] }) => {
+    const before = open;
+    if (/^\/\/#section/.test(first) || (open > 0 && /^\/\/#(?:if|widths)/.test(first))) open++;
+    if (open > 0 && first.startsWith("//#end")) open--;
+    return before === 0 || open === 0;
+  });
+}
+
 /**
  * @param {Record<string, string>} shaders WGSL by path, as in gpu/
  * @param {HostNames | null} host null to leave lines and names as they are
  * @returns {Record<string, string>}
  */
 export function shrinkShaders(shaders, host) {
-  const files = Object.entries(shaders).map(([path, text]) => [path, linesOf(path, text)]);
+  const files = Object.entries(shaders).map(([path, text]) => {
+    const lines = linesOf(path, text);
+    return [path, host ? withoutExamples(lines) : lines];
+  });
   const all = files.flatMap(([, lines]) => lines);
   const common = host ? chooseNames(all, host) : new Map();
   const shrunk = files.map(([path, lines]) => {
     let text = "";
     for (const [i, { code, body }] of lines.entries()) {
-      const names = code.map((name) => renamed(name, [body?.names, common]));
+      const names = code.map((name, i) =>
+        renamed(name, [code[i - 1] === "." ? null : body?.names, common]),
+      );
       const before = lines[i - 1];
       // Within a function, no line is looked for.
       const isInner = host && body && body === before?.body;
@@ -140,7 +164,7 @@ function chooseNames(lines, host) {
   const bodies = new Map();
   const local = new Set();
   const common = new Set();
-  const kept = new Set([...wgslWords, ...host.names]);
+  const wgsl = new Set(wgslWords);
   for (const { code, body, structure } of lines) {
     if (isDirective(code[0])) continue;
     const used = bodies.get(body) ?? new Set();
@@ -151,25 +175,27 @@ function chooseNames(lines, host) {
       counts.set(base, (counts.get(base) ?? 0) + 1);
       used.add(base);
       const isTyped = code[i + 1] === ":";
-      // The host reads where the members of its structures lie.
-      if (isTyped && structure && host.names.has(structure)) kept.add(base);
       const isMember = code[i - 1] === ".";
       const isFunction = code[i - 1] === "fn";
       if (isFunction || !body) {
-        if (isTyped || isDeclared(code, i)) common.add(base);
+        // A member that keeps its name leaves it to locals to have others.
+        const isKeptMember = structure && isTyped && host.names.has(base);
+        if (!isKeptMember && (isTyped || isDeclared(code, i))) common.add(base);
       } else if (!isMember && (isTyped || isDeclared(code, i))) local.add(base);
     });
   }
   const { prefixes, suffixes } = host;
-  const isKept = (name) =>
-    kept.has(name) ||
+  const isFixed = (name) =>
+    wgsl.has(name) ||
     /^(?:[xyzw]{1,4}|[rgba]{1,4})$/.test(name) ||
     prefixes.some((prefix) => name.startsWith(prefix)) ||
     suffixes.some((suffix) => name.endsWith(suffix));
-  const isLocal = (name) => local.has(name) && !common.has(name) && !isKept(name);
+  const isKept = (name) => isFixed(name) || host.names.has(name);
+  const isLocal = (name) =>
+    local.has(name) && !common.has(name) && !isFixed(name) && !host.code.has(name);
   const isCommon = (name) => common.has(name) && !isKept(name);
   const untouched = [...counts.keys()].filter((name) => !isLocal(name) && !isCommon(name));
-  const taken = new Set([...kept, ...untouched]);
+  const taken = new Set([...wgsl, ...host.names, ...untouched]);
   const byCount = [...counts].sort(([a, m], [b, n]) => n - m || (a < b ? -1 : 1));
   const names = shorten(byCount.map(([name]) => name).filter(isCommon), taken);
   for (const [body, used] of bodies) {

@@ -4,6 +4,7 @@
  */
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
+import { type Binding, bindingsOf, declarations } from "../../src/backend/webgpu/bindings.ts";
 import {
   phases,
   problemLayout,
@@ -13,7 +14,7 @@ import {
 } from "../../src/backend/webgpu/layout.ts";
 import { planWindows, type Window } from "../../src/backend/webgpu/plan.ts";
 import { readSegments, summarise } from "../../src/backend/webgpu/results.ts";
-import { assembleShader } from "../../src/backend/webgpu/shader.ts";
+import { assembleShader, type ShaderParts } from "../../src/backend/webgpu/shader.ts";
 import { describeProblem, describeSequences } from "../../src/backend/webgpu/window.ts";
 import { iterate } from "../../src/solve/iterate.ts";
 import { Pacer } from "../../src/solve/pacing.ts";
@@ -132,26 +133,24 @@ async function decided(
     dispatches: storage(planned.length),
     trace: storage(traceWords),
   };
-  const measure = await bindKernel(gpu, assembleShader("measure.wgsl"), [
-    ["uniform", buffers.problem],
-    ["read", buffers.control],
-    ["read", buffers.measures],
-    ["read", buffers.errorMeasures],
-    ["write", buffers.tiles],
-  ]);
+  const bound = (path: string, bindings: readonly Binding[], parts: ShaderParts = {}) =>
+    bindKernel(
+      gpu,
+      assembleShader(path, { ...parts, sections: { bindings: declarations(bindings) } }),
+      bindings.map(({ name, kind }) => [kind, buffers[name as keyof typeof buffers]] as const),
+    );
+  const measure = await bound(
+    "measure.wgsl",
+    bindingsOf(["problem", "control", "measures", "errorMeasures"], ["tiles"]),
+  );
   const constants = { DISPATCHES: planned.length / 4, TRACED: job.maxIterations + 1 };
-  const decide = await bindKernel(
-    gpu,
-    assembleShader("decide.wgsl", { constants, flags: traced ? ["TRACE"] : [] }),
-    [
-      ["uniform", buffers.problem],
-      ["write", buffers.control],
-      ["read", buffers.measures],
-      ["read", buffers.tiles],
-      ["read", buffers.planned],
-      ["write", buffers.dispatches],
-      ...(traced ? ([["write", buffers.trace]] as const) : []),
-    ],
+  const decide = await bound(
+    "decide.wgsl",
+    bindingsOf(
+      ["problem", "measures", "tiles", "planned"],
+      ["control", "dispatches", ...(traced ? ["trace"] : [])],
+    ),
+    { constants, flags: traced ? ["TRACE"] : [] },
   );
 
   const moves: Move[][] = given.map(() => []);

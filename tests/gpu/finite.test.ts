@@ -1,6 +1,7 @@
 /** Which sequences of a window have states that are not finite. */
 import fc from "fast-check";
 import { expect, it } from "vitest";
+import { bindingsOf, declarations } from "../../src/backend/webgpu/bindings.ts";
 import { problemLayout, Structure, sequenceLayout } from "../../src/backend/webgpu/layout.ts";
 import { assembleShader } from "../../src/backend/webgpu/shader.ts";
 import { useDevice } from "../support/gpu-device.ts";
@@ -30,7 +31,12 @@ async function spoiledOf(lengths: readonly number[], size: number, places: reado
   const problem = new Structure(problemLayout);
   problem.setWords({ sequences: lengths.length, rows });
   const spoiled = bufferOf(device(), new Uint32Array(lengths.length));
-  const code = assembleShader("finite.wgsl", { constants: { STATE_SIZE: size } });
+  const code = assembleShader("finite.wgsl", {
+    constants: { STATE_SIZE: size },
+    sections: {
+      bindings: declarations(bindingsOf(["problem", "control", "states"], ["spoiled"])),
+    },
+  });
   const kernel = await bindKernel(device(), code, [
     ["uniform", bufferOf(device(), problem.words, "uniform")],
     ["read", bufferOf(device(), control.words)],

@@ -1,6 +1,7 @@
 /** The measures of a sweep's and of a certificate's chunks, put together, against plain loops. */
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
+import { bindingsOf, declarations } from "../../src/backend/webgpu/bindings.ts";
 import {
   phases,
   problemLayout,
@@ -91,7 +92,9 @@ async function run(given: Case, flags: readonly string[]) {
   problem.setWords({ sequences: sequences.length, chunks, errorChunks, measureTile, measureTiles });
 
   const tiles = bufferOf(device(), new Uint32Array(4 * count).fill(UNTOUCHED));
-  const kernel = await bindKernel(device(), assembleShader("measure.wgsl", { flags }), [
+  const reads = ["problem", "control", "measures", "errorMeasures"];
+  const sections = { bindings: declarations(bindingsOf(reads, ["tiles"])) };
+  const kernel = await bindKernel(device(), assembleShader("measure.wgsl", { flags, sections }), [
     ["uniform", bufferOf(device(), problem.words, "uniform")],
     ["read", bufferOf(device(), control.words)],
     ["read", bufferOf(device(), measures)],

@@ -1,10 +1,7 @@
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import type { Binding } from "../../src/backend/webgpu/bindings.ts";
 import { type GpuDevice, openDevice } from "../../src/backend/webgpu/device.ts";
-import {
-  type Binding,
-  PipelineCache,
-  type PipelineRequest,
-} from "../../src/backend/webgpu/pipelines.ts";
+import { PipelineCache, type PipelineRequest } from "../../src/backend/webgpu/pipelines.ts";
 import { Traffic } from "../../src/backend/webgpu/traffic.ts";
 import { DeviceLostError, GpuError } from "../../src/errors.ts";
 import { dawnGpu } from "../support/dawn.ts";

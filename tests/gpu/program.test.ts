@@ -1,9 +1,9 @@
 /** What the generator makes of a step: stages, barriers, shared memory; and the shaders as they stand. */
 import { describe, expect, it } from "vitest";
 import { compileCell, sweepKernel } from "../../src/backend/webgpu/program/index.ts";
-import { assembleShader } from "../../src/backend/webgpu/shader.ts";
 import type { JacobianKind } from "../../src/types.ts";
 import { cellNamed } from "../support/cells.ts";
+import { exampleShader } from "../support/example-shader.ts";
 import { useDevice } from "../support/gpu-device.ts";
 import { defaultLimits } from "../support/gpu-programs.ts";
 
@@ -15,13 +15,13 @@ function sweepOf(name: string, jacobian: JacobianKind) {
   const count = (code: string) => code.split("workgroupBarrier").length - 1;
   // Less those before and after the steps.
   const barriers =
-    count(kernel.code) - count(assembleShader("sweep.wgsl", { sections: { step: "" } }));
+    count(kernel.code) - count(exampleShader("sweep.wgsl", { sections: { step: "" } }));
   return { ...kernel, barriers, weights: compiled.weights.values.length };
 }
 
 describe("shaders", () => {
   it.each(["sweep", "drive", "certificate"])("%s is valid as it stands", async (name) => {
-    const module = device().createShaderModule({ code: assembleShader(`${name}.wgsl`) });
+    const module = device().createShaderModule({ code: exampleShader(`${name}.wgsl`) });
     expect((await module.getCompilationInfo()).messages).toEqual([]);
   });
 });

@@ -1,4 +1,4 @@
-/** The boundary updates on WebGPU, for P_k that a thread holds, against the oracle's recursions in float64. */
+/** The boundary updates on WebGPU, for P_k of small units, against the oracle's recursions in float64. */
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { phases } from "../../src/backend/webgpu/layout.ts";
@@ -150,7 +150,8 @@ describe("sizes", () => {
     await checkScan(scanOf("none", "affine", { stateSize, sequences, bounded: true }));
   });
 
-  it.each([1, 3, 4])("units of %i elements", async (unitSize) => {
+  // The last is too large for one thread.
+  it.each([1, 3, 4, 9])("units of %i elements", async (unitSize) => {
     const sequences = [{ chunks: 40, exact: 4 }];
     for (const update of updates) {
       const options = { stateSize: 5 * unitSize, unitSize, sequences, tile: 4 };
@@ -232,9 +233,14 @@ describe("damped updates where the P_k expand", () => {
   });
 
   it.each(["filter", "smoother"] as const)("block, %s", async (estimate) => {
-    for (const lambda of [1e-2, 1, 100]) {
+    for (const lambda of [1e-8, 1e-5, 1e-2, 1, 100]) {
       const sequences = [{ chunks: 60, exact: 1, lambda }];
-      await checkScan(scanOf("block", estimate, { sequences, growth: 3, stateSize: 64 }), 1e-3);
+      // As for dense P_k, rounding is worth 1/√λ as much; plain 5-tuples would be off by up to 1.
+      const tolerance = Math.max(1e-3, (4 * 2 ** -24 * 3) / Math.sqrt(lambda));
+      await checkScan(
+        scanOf("block", estimate, { sequences, growth: 3, stateSize: 64 }),
+        tolerance,
+      );
     }
   });
 
@@ -258,7 +264,7 @@ it("every variant compiles", async () => {
   const complaints: string[] = [];
   nowhere.addEventListener("uncapturederror", ({ error }) => complaints.push(error.message));
   for (const kind of kinds) {
-    for (const unitSize of kind === "block" ? [1, 2, 5] : [1]) {
+    for (const unitSize of kind === "block" ? [1, 2, 5, 9] : [1]) {
       for (const update of updates) {
         for (const trustRegion of [false, true]) {
           for (const chunks of [1, 5000, 3_000_000]) {

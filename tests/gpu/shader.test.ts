@@ -3,6 +3,7 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { shaders } from "../../src/backend/webgpu/generated/shaders.ts";
 import { assembleShader, type ShaderParts } from "../../src/backend/webgpu/shader.ts";
 import { nullGpu } from "../support/dawn.ts";
+import { exampleShader } from "../support/example-shader.ts";
 
 const texts = shaders as Record<string, string>;
 const files: Readonly<Record<string, readonly string[]>> = {
@@ -161,14 +162,14 @@ describe("every shader with an entry point", () => {
   afterAll(() => device.destroy());
 
   it("is among those that are looked at", () => {
-    for (const name of ["measure", "decide", "finite", "sweep", "certificate", "scan_reduce"]) {
+    for (const name of ["measure", "decide", "finite", "sweep", "certificate", "scan"]) {
       expect(paths).toContain(`${name}.wgsl`);
     }
   });
 
   it.each(variants)("compiles on its own: %s with flags %j", async (path, flags) => {
     device.pushErrorScope("validation");
-    const module = device.createShaderModule({ code: assembleShader(path, { flags }) });
+    const module = device.createShaderModule({ code: exampleShader(path, { flags }) });
     const { messages } = await module.getCompilationInfo();
     expect(messages.map(({ message }) => message)).toEqual([]);
     await device.createComputePipelineAsync({ layout: "auto", compute: { module } });

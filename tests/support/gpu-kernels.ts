@@ -1,5 +1,5 @@
 /** Kernels on buffers, without the recording of a solve: for tests of one shader. */
-import type { BindingKind } from "../../src/backend/webgpu/pipelines.ts";
+import type { BindingKind } from "../../src/backend/webgpu/bindings.ts";
 
 export type Words = Uint32Array<ArrayBuffer> | Float32Array<ArrayBuffer>;
 

@@ -1,7 +1,7 @@
 /** Batches cut into chunks, as the kernels of cell programs see them, and one dispatch of such a kernel. */
 
+import type { Binding } from "../../src/backend/webgpu/bindings.ts";
 import { problemLayout, Structure, sequenceLayout } from "../../src/backend/webgpu/layout.ts";
-import type { Binding } from "../../src/backend/webgpu/pipelines.ts";
 import type { Cell } from "../../src/cell/index.ts";
 import { interpreter } from "../../src/cell/interpret.ts";
 import type { Recurrence } from "../../src/cell/recurrence.ts";

@@ -5,7 +5,12 @@ import { describe, expect, it } from "vitest";
 import { type HostNames, hostNames, shrinkShaders } from "../../scripts/shrink-wgsl.mjs";
 import { problemLayout, sequenceLayout } from "../../src/backend/webgpu/layout.ts";
 
-const noHost: HostNames = { names: new Set<string>(), prefixes: [], suffixes: [] };
+const noHost: HostNames = {
+  names: new Set<string>(),
+  code: new Set<string>(),
+  prefixes: [],
+  suffixes: [],
+};
 const shrink = (lines: readonly string[], host: HostNames | null = noHost) =>
   shrinkShaders({ "a.wgsl": lines.join("\n") }, host)["a.wgsl"]!;
 
@@ -74,6 +79,7 @@ describe("shrinkShaders", () => {
       // biome-ignore lint/suspicious/noTemplateCurlyInString: it is the source of one.
       "const code = `let a = ${b}; start_${leaf}(i); ${kind}_now(c)`;",
       "assemble({ SIZE: 4, Lane, d: 'e' }); constants.SHIFT = 1; const local = 2;",
+      "import { other } from './other.ts'; if (!local) throw new Error('no other local');",
       "const x: Layout<'member'> = f();",
     ]);
     const kept = [
@@ -97,11 +103,21 @@ describe("shrinkShaders", () => {
   });
 
   it("leaves members of structures that the host reads, one on each line", () => {
-    const host = { ...noHost, names: new Set(["Known"]) };
+    const host = { ...noHost, names: new Set(["Known", "first"]) };
     const lines = ["struct Known {", "  first: u32,", "}", "struct Other {", "  second: u32,", "}"];
+    lines.push("fn f(first: Known) -> u32 { return first.first; }");
     expect(shrink(lines, host)).toMatch(
-      /^struct Known\{\nfirst:u32,\n\}\nstruct (\w)\{\n(\w):u32,\n\}$/,
+      /^struct Known\{\nfirst:u32,\n\}\nstruct (\w)\{\n(\w):u32,\n\}\nfn \w\((\w):Known\)->u32\{return \3\.first;\}$/,
     );
+  });
+
+  it("leaves sections without their examples", () => {
+    const lines = ["//#section body", "let x = 1;", "//#if A", "let y = 2;", "//#else", "//#end"];
+    lines.push("//#end", "//#if B", "const C = 1;", "//#end");
+    expect(shrink(lines)).toBe(
+      ["//#section body", "//#end", "//#if B", "const a=1;", "//#end"].join("\n"),
+    );
+    expect(shrink(lines, null)).toContain("let y=2;");
   });
 
   it("keeps directives on lines of their own, and widths at the ends of names", () => {
@@ -150,12 +166,20 @@ describe("the shaders of gpu/", () => {
   const shrunk = shrinkShaders(sources, host);
   const readable = shrinkShaders(sources, null);
   const tokens = (code: string) => code.match(/\/\/#.*|[A-Za-z_]\w*|\d[\d.]*\w*|\S/g)!;
-  const bodies = (code: string) => code.split(/^(?=(?:@compute)?.*\bfn )/m);
+  /** Bindings, steps and the like, which the host writes. */
+  const withoutExamples = (code: string) =>
+    code.replace(
+      /^(\/\/#section .*)\n(?:(?!\/\/#end)(?!\/\/#if).*\n|\/\/#if.*\n(?:(?!\/\/#end).*\n)*\/\/#end\n)*/gm,
+      "$1\n",
+    );
+  const bodies = (code: string) =>
+    code.split(/^(?=(?:@compute)?.*\bfn |(?:const|var<|alias|struct)\b)/m);
 
   it("differ in names only, and in a function each name stands for one thing", () => {
     for (const path of Object.keys(sources)) {
-      expect(tokens(shrunk[path]!)).toHaveLength(tokens(readable[path]!).length);
-      const [small, large] = [bodies(shrunk[path]!), bodies(readable[path]!)];
+      const original = withoutExamples(readable[path]!);
+      expect(tokens(shrunk[path]!)).toHaveLength(tokens(original).length);
+      const [small, large] = [bodies(shrunk[path]!), bodies(original)];
       expect(small).toHaveLength(large.length);
       for (const [n, body] of small.entries()) {
         const names = new Map<string, string>();
@@ -163,8 +187,11 @@ describe("the shaders of gpu/", () => {
         for (const [i, token] of tokens(body).entries()) {
           if (!/^[A-Za-z_]/.test(token)) expect(token).toBe(before[i]);
           else {
-            expect([token, before[i]]).toEqual([token, names.get(token) ?? before[i]]);
-            names.set(token, before[i]!);
+            // Members are names of their own.
+            const dot = before[i - 1] === "." ? "." : "";
+            const name = dot + before[i]!;
+            expect([token, name]).toEqual([token, names.get(dot + token) ?? name]);
+            names.set(dot + token, name);
           }
         }
         expect(new Set(names.values()).size).toBe(names.size);

@@ -3,6 +3,7 @@ import type { Cell } from "../../cell/define-cell.ts";
 import { blockSize } from "../../cell/differentiate.ts";
 import type { JacobianKind } from "../../types.ts";
 import type { Job } from "../../validate.ts";
+import { type Binding, bindingsOf, declarations } from "./bindings.ts";
 import type { GpuDevice } from "./device.ts";
 import type { Window } from "./plan.ts";
 import {
@@ -15,7 +16,7 @@ import {
 } from "./program/index.ts";
 import type { Kernel } from "./recorder.ts";
 import { planScan, type ScanPlan, type ScanShape } from "./scan.ts";
-import { assembleShader } from "./shader.ts";
+import { assembleShader, type ShaderParts } from "./shader.ts";
 import { measureTiles, type WindowNeeds } from "./window.ts";
 
 /** The kernels that one window needs, by stage; where there are several, they run one after the other. */
@@ -137,15 +138,16 @@ function makeKernels(compiled: CompiledCell, settings: Settings, gpu: GpuDevice)
   const scanOf = (chunks: number) =>
     remembered(scans, `${chunks}`, () => planScan(scanShape(chunks)));
   const sized = sweepKernel(compiled, jacobian, { chunks: 1, limits });
-  const simple = (stage: string, workgroups: number, names: string[], parts = {}): Kernel => ({
-    ...{ label: stage, stage, workgroups },
-    code: assembleShader(`${stage}.wgsl`, parts),
-    bindings: names.map((name) => ({
-      name,
-      kind:
-        name === "problem" ? "uniform" : (written[stage] ?? []).includes(name) ? "write" : "read",
-    })),
-  });
+  const simple = (
+    stage: string,
+    workgroups: number,
+    bindings: readonly Binding[],
+    parts: ShaderParts,
+  ): Kernel => {
+    const sections = { bindings: declarations(bindings) };
+    const code = assembleShader(`${stage}.wgsl`, { ...parts, sections });
+    return { label: stage, stage, workgroups, code, bindings };
+  };
   const slices = (kernel: Kernel, steps: number, cost: number): Kernel[] => {
     const most = Math.max(SHORTEST_SLICE, Math.min(SLICE_STEPS, Math.floor(SLICE_WORK / cost)));
     return Array.from({ length: Math.ceil(steps / most) }, (_, i) => ({
@@ -166,7 +168,7 @@ function makeKernels(compiled: CompiledCell, settings: Settings, gpu: GpuDevice)
           simple(
             "finite",
             Math.ceil(rows / FINITE_TILE),
-            ["problem", "control", "states", "spoiled"],
+            bindingsOf(["problem", "control", "states"], ["spoiled"]),
             { constants: { STATE_SIZE: stateSize, TILE: FINITE_TILE } },
           ),
         ]
@@ -190,7 +192,7 @@ function makeKernels(compiled: CompiledCell, settings: Settings, gpu: GpuDevice)
     );
     const { kernels: scan } = scanOf(chunks);
     const dispatches = scan.length + common.sweep.length + certificates.length + 2;
-    const decideNames = ["problem", "control", "measures", "tiles", "planned", "dispatches"];
+    const decides = ["control", "dispatches", ...(traced > 0 ? ["trace"] : [])];
     return {
       ...common,
       scan,
@@ -199,12 +201,12 @@ function makeKernels(compiled: CompiledCell, settings: Settings, gpu: GpuDevice)
         simple(
           "measure",
           segments * measureTiles(window, chunk).tiles,
-          ["problem", "control", "measures", "errorMeasures", "tiles"],
+          bindingsOf(["problem", "control", "measures", "errorMeasures"], ["tiles"]),
           { flags: subgroups },
         ),
       ],
       decide: [
-        simple("decide", 1, traced > 0 ? [...decideNames, "trace"] : decideNames, {
+        simple("decide", 1, bindingsOf(["problem", "measures", "tiles", "planned"], decides), {
           constants: { DISPATCHES: dispatches, TRACED: traced },
           flags: traced > 0 ? ["TRACE"] : [],
         }),
@@ -237,10 +239,3 @@ function counted(stage: string, kernel: ProgramKernel, count: number): Kernel {
   const { label, code, bindings, workgroups } = kernel;
   return { stage, label, code, bindings, workgroups: workgroups(count) };
 }
-
-/** The storage buffers that a stage writes. */
-const written: Readonly<Record<string, readonly string[]>> = {
-  measure: ["tiles"],
-  decide: ["control", "dispatches", "trace"],
-  finite: ["spoiled"],
-};

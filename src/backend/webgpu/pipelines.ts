@@ -1,16 +1,8 @@
 /** Compute pipelines, compiled once per device and source text. */
 import { GpuError } from "../../errors.ts";
+import type { Binding } from "./bindings.ts";
 import { type GpuDevice, STAGE_COMPUTE } from "./device.ts";
 import type { Traffic } from "./traffic.ts";
-
-/** "read" and "write" are storage buffers, read-only or not. */
-export type BindingKind = "uniform" | "read" | "write";
-
-/** A binding of group 0; its number is its position in the list. */
-export interface Binding {
-  readonly name: string;
-  readonly kind: BindingKind;
-}
 
 export interface PipelineRequest {
   readonly label: string;

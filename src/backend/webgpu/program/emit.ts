@@ -315,8 +315,8 @@ class Emitter {
     }
     const places = this.#places.get(node);
     if (!places) {
-      const name = (node as Leaf).name === "signs" ? "signs" : "source";
-      return `${name}_at(${plus(start, index)})`;
+      const read = (node as Leaf).name === "signs" ? "signs_at" : "source_at";
+      return `${read}(${plus(start, index)})`;
     }
     const own = places.find((place) => place.own && place.start === start);
     if (own) return `${own.own}[e]`;

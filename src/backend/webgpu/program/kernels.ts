@@ -11,7 +11,7 @@ import {
   wholeRecurrenceOf,
 } from "../../../cell/recurrence.ts";
 import type { JacobianKind } from "../../../types.ts";
-import type { Binding } from "../pipelines.ts";
+import { type Binding, bindingsOf, declarations } from "../bindings.ts";
 import { assembleShader } from "../shader.ts";
 import { emit } from "./emit.ts";
 import {
@@ -103,18 +103,10 @@ export function sweepKernel(
     units = stateSize;
     flags.push("DENSE");
   }
-  const bindings: Binding[] = [
-    { name: "problem", kind: "uniform" },
-    { name: "slice", kind: "uniform" },
-    { name: "control", kind: "read" },
-    ...sourceBinding(sourceSize),
-    { name: "states", kind: "write" },
-    { name: "boundaries", kind: "read" },
-    { name: "ends", kind: "write" },
-    { name: "weights", kind: "read" },
-    { name: "measures", kind: "write" },
-    ...(productWidth > 0 ? [{ name: "products", kind: "write" } as const] : []),
-  ];
+  const bindings = bindingsOf(
+    ["problem", "slice", "control", ...sourceOf(sourceSize), "boundaries", "weights"],
+    ["states", "ends", "measures", ...(productWidth > 0 ? ["products"] : [])],
+  );
   const made = makeKernel(compiled, "sweep", {
     label: `sweep ${jacobian} of ${cell.name}`,
     what: `stateSize ${stateSize}`,
@@ -162,12 +154,7 @@ export function driveKernel(compiled: CompiledCell, options: KernelOptions): Pro
     columns: 0,
     widths: [1],
     options,
-    bindings: [
-      { name: "problem", kind: "uniform" },
-      { name: "inputs", kind: "read" },
-      { name: "source", kind: "write" },
-      { name: "weights", kind: "read" },
-    ],
+    bindings: bindingsOf(["problem", "inputs", "weights"], ["source"]),
     flags: [],
     constants: ({ lanes }) => ({
       LANES: lanes,
@@ -217,17 +204,10 @@ function certificateWith(
     columns,
     widths: [columns],
     options,
-    bindings: [
-      { name: "problem", kind: "uniform" },
-      { name: "slice", kind: "uniform" },
-      { name: "control", kind: "read" },
-      ...sourceBinding(sourceSize),
-      { name: "states", kind: "read" },
-      { name: "boundaries", kind: "read" },
-      { name: "errorBoundaries", kind: "write" },
-      { name: "weights", kind: "read" },
-      { name: "errorMeasures", kind: "write" },
-    ],
+    bindings: bindingsOf(
+      ["problem", "slice", "control", ...sourceOf(sourceSize), "states", "boundaries", "weights"],
+      ["errorBoundaries", "errorMeasures"],
+    ),
     flags: [
       "ERROR_CHUNKS",
       ...(sourceSize > 0 ? [] : ["NO_SOURCE"]),
@@ -243,8 +223,8 @@ function certificateWith(
   return { ...made, workgroups: (chunks) => Math.ceil(chunks / groups) };
 }
 
-function sourceBinding(size: number): Binding[] {
-  return size > 0 ? [{ name: "source", kind: "read" }] : [];
+function sourceOf(size: number): string[] {
+  return size > 0 ? ["source"] : [];
 }
 
 function tangentOutput(recurrence: Recurrence): { leaf: Leaf; next: Vector } {
@@ -284,51 +264,22 @@ function makeKernel(compiled: CompiledCell, name: string, making: Making) {
   });
   const { lanes, width, units, groups, plain } = geometry;
   const { start, step } = emit(plan, weights, geometry);
-  const isDrive = name === "drive";
   // The certificate's maxima are exchanged between one step's barrier and the next.
   const barrier =
     name === "certificate" && !step.includes("Barrier") ? "\nworkgroupBarrier();" : "";
-  const isVector = (count: number) => (count === 1 ? "f32" : `vec${count}f`);
+  const typeOf = (count: number) => (count === 1 ? "f32" : `vec${count}f`);
   const code = assembleShader(`${name}.wgsl`, {
     flags,
-    aliases: {
-      ...(name === "certificate" ? {} : { Lane: isVector(lanes) }),
-      ...(isDrive ? {} : { Columns: isVector(width) }),
-    },
+    aliases: { Lane: typeOf(lanes), Columns: typeOf(width) },
     constants: { UNITS: units, GROUPS: groups, PLAIN: plain, ...constants(geometry) },
     sections: {
       bindings: declarations(bindings),
-      ...(isDrive ? {} : { start }),
+      start,
       step: step + barrier,
-      ...(name === "certificate"
-        ? {}
-        : {
-            packing:
-              packing("Lane", "lanes", lanes) +
-              (isDrive ? "" : packing("Columns", "columns", width)),
-          }),
+      packing: packing("Lane", "lanes", lanes) + packing("Columns", "columns", width),
     },
   });
   return { label, code, bindings, geometry };
-}
-
-const typesOf: Readonly<Record<string, string>> = {
-  problem: "Problem",
-  slice: "Slice",
-  control: "array<Sequence>",
-  measures: "array<vec4u>",
-  errorMeasures: "array<vec4u>",
-  errorBoundaries: "array<vec4f>",
-};
-
-function declarations(bindings: readonly Binding[]): string {
-  const spaces = { uniform: "uniform", read: "storage, read", write: "storage, read_write" };
-  return bindings
-    .map(({ name, kind }, i) => {
-      const type = typesOf[name] ?? "array<f32>";
-      return `@group(0) @binding(${i}) var<${spaces[kind]}> ${name}: ${type};`;
-    })
-    .join("\n");
 }
 
 /** Between vectors and arrays of what they consist of, which loops can index. */

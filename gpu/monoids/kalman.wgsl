@@ -1,4 +1,4 @@
-// The Kalman filter and smoother of docs/methods.md, (3), with matrices P_k: 5-tuples in square-root information form.
+// The Kalman filter and smoother of docs/methods.md, (3), the damped update: 5-tuples in square-root information form.
 // Plain 5-tuples (A, b, C, η, J) in float32 lose the smoother where P_k expand, since C reaches 1/λ and J ‖P‖². Median
 // errors relative to the largest δ, chains of 100 random 4 × 4 P_k of norms 1.5 to 100, plain → here: λ = 1e-8: filter
 // 3e-5 … 3e-4 → 5e-7 … 9e-6, smoother 0.03 … 0.8 → 1e-5 … 4e-5; λ = 1e-3: smoother 1e-5 … 0.03 → 1e-6 … 1e-5.
@@ -9,45 +9,51 @@
 //
 // An element says of δ before and δ' after its chunks: R δ' + E δ = z + N(0, I) and S δ = y + N(0, I), so that
 // A = −R⁻¹E, b = R⁻¹z, C = R⁻¹R⁻ᵀ, J = SᵀS, η = Sᵀy; R and S are triangular. One chunk: −P δ + δ' = d, √λ δ' = 0.
-// A CUT element has E = 0: δ' does not depend on δ. After an KNOWN one δ' is known: `vector`, or z of the slot.
+// A CUT element has E = 0: δ' does not depend on δ. After a KNOWN one δ' is known: `vector`, or z of the slot.
 // A state is (R, z) of what is known of δ after the items so far, CUT or KNOWN, or (BACKWARD) (S, y) of those to come.
 //
-// Work area: rows of PITCH numbers in four bands of STATE_SIZE rows, and in each row one block of columns for the δ that
+// Work area: rows of PITCH numbers in four bands of N rows, and in each row one block of columns for the δ that
 // is eliminated (`eliminated`), one for the δ that stays, the right-hand side, and δ before the element:
 //
 //   0  a link (what is absorbed):  E  R  z
 //   1  the accumulator:            R  .  z  E    BACKWARD: S . y
 //   2  more of the link:           S  .  y       or, of a chunk, .  √λ
 //   3  an element's                      y  S
-//#import shared/matrix.wgsl
 
-const ELEMENT_FLOATS = 3u * MATRIX + 2u * STATE_SIZE + 1u;
-const STATE_FLOATS = MATRIX + STATE_SIZE + 1u;
-const BOTH = 2u * STATE_SIZE;
+const ELEMENT_FLOATS = 3u * MATRIX + 2u * N + 1u;
+const STATE_FLOATS = MATRIX + N + 1u;
+const BOTH = 2u * N;
 const RIGHT = BOTH;
 const BEFORE = BOTH + 1u;
-const ALL = 3u * STATE_SIZE;
+const ALL = 3u * N;
 //#if SWEEP
 const PITCH = BOTH + 1u;
 //#else
 const PITCH = ALL + 1u;
 //#end
-const WORK = 4u * STATE_SIZE * PITCH;
+const WORK = 4u * N * PITCH;
 
 // Squared length of a column that counts as zero: below it reciprocals would overflow.
 const NOTHING = 1e-30;
-// Largest entry of a P_k. Where the dynamics expand by so much it says nothing about the states that are looked for.
-const LARGEST_PRODUCT = 1e6;
+// Where so little is left of a difference, it has lost too many digits.
+const SMALL_SHARE = 1e-3;
+// Largest entry of a P_k. Where the dynamics expand by so much it says nothing about the states that are looked for, and
+// in a matrix its rounding errors drown what the other directions say.
+const LARGEST_PRODUCT = select(1e6, 1e12, N == 1u);
 
 // First column of δ that the next link eliminates; the other one of the first two blocks is δ that stays.
+//#if TEAM
 var<private> eliminated: u32;
+//#else
+const eliminated = 0u;
+//#end
 
 fn at(band: u32, i: u32, column: u32) -> u32 {
-  return (band * STATE_SIZE + i) * PITCH + column;
+  return (band * N + i) * PITCH + column;
 }
 
 fn staying() -> u32 {
-  return STATE_SIZE - eliminated;
+  return N - eliminated;
 }
 
 // Columns count from the block to be eliminated on, and `end` is the right-hand side.
@@ -65,7 +71,7 @@ fn triangularise(top: u32, bottom: u32, left: u32, end: u32, count: u32) {
   var diagonal = 0.0;
   for (var p = 0u; p <= count; p++) {
     synchronise();
-    if (p > 0u && thread == 0u) {
+    if (p > 0u && member == 0u) {
       hold((top + p - 1u) * PITCH + column_of(left + p - 1u, end), diagonal);
     }
     if (p < count) {
@@ -73,7 +79,7 @@ fn triangularise(top: u32, bottom: u32, left: u32, end: u32, count: u32) {
       let past = bottom * PITCH;
       let pivot = column_of(left + p, end);
       let head = held(first + pivot);
-      for (var v = left + p + 1u + thread; v <= end; v += WORKGROUP) {
+      for (var v = left + p + 1u + member; v <= end; v += MEMBERS) {
         let column = column_of(v, end);
         var squares = 0.0;
         var product = 0.0;
@@ -87,10 +93,14 @@ fn triangularise(top: u32, bottom: u32, left: u32, end: u32, count: u32) {
         let length = select(size, -size, head < 0.0);
         diagonal = -length;
         if (something) {
-          product = (product + length * held(first + column)) / (size * (size + abs(head)));
-          hold(first + column, held(first + column) - product * (head + length));
+          let share = (product + length * held(first + column)) / (size * (size + abs(head)));
+          let reflected = product / diagonal;
+          let difference = held(first + column) - share * (head + length);
+          // The same number twice: one is better where terms cancel, the other goes with the rows below.
+          let cancels = abs(reflected) < SMALL_SHARE * abs(held(first + column));
+          hold(first + column, select(difference, reflected, cancels));
           for (var row = first + PITCH; row < past; row += PITCH) {
-            hold(row + column, held(row + column) - product * held(row + pivot));
+            hold(row + column, held(row + column) - share * held(row + pivot));
           }
         }
       }
@@ -101,52 +111,52 @@ fn triangularise(top: u32, bottom: u32, left: u32, end: u32, count: u32) {
 
 // vector ← R⁻¹ z, with R and z in a band.
 fn back_substitute(band: u32) {
-  for (var i = thread; i < STATE_SIZE; i += WORKGROUP) {
+  for (var i = member; i < N; i += MEMBERS) {
     vector[i] = held(at(band, i, RIGHT));
   }
-  for (var p = STATE_SIZE - 1u; p > 0u; p--) {
-    workgroupBarrier();
+  for (var p = N - 1u; p > 0u; p--) {
+    synchronise();
     let found = vector[p] / held(at(band, p, eliminated + p));
-    for (var i = thread; i < p; i += WORKGROUP) {
+    for (var i = member; i < p; i += MEMBERS) {
       vector[i] -= held(at(band, i, eliminated + p)) * found;
     }
   }
-  workgroupBarrier();
-  for (var i = thread; i < STATE_SIZE; i += WORKGROUP) {
+  synchronise();
+  for (var i = member; i < N; i += MEMBERS) {
     vector[i] /= held(at(band, i, eliminated + i));
   }
 }
 
-// An upper triangle from or to `scratch`.
-fn load_triangle(band: u32, column: u32, source: u32, rightSource: u32) {
-  for (var e = thread; e < MATRIX; e += WORKGROUP) {
-    hold(at(band, e / STATE_SIZE, column + e % STATE_SIZE), scratch[source + e]);
+// An upper triangle from or to a slot: the matrix at number f, the right-hand side at number g.
+fn load_triangle(band: u32, column: u32, slot: u32, f: u32, g: u32) {
+  for (var e = member; e < MATRIX; e += MEMBERS) {
+    hold(at(band, e / N, column + e % N), stored(slot, f + e));
   }
-  for (var i = thread; i < STATE_SIZE; i += WORKGROUP) {
-    hold(at(band, i, RIGHT), scratch[rightSource + i]);
+  for (var i = member; i < N; i += MEMBERS) {
+    hold(at(band, i, RIGHT), stored(slot, g + i));
   }
 }
 
-fn store_triangle(band: u32, column: u32, slot: u32, rightSlot: u32) {
-  for (var e = thread; e < MATRIX; e += WORKGROUP) {
-    scratch[slot + e] = triangle(band, column, e);
+fn store_triangle(band: u32, column: u32, slot: u32, f: u32, g: u32) {
+  for (var e = member; e < MATRIX; e += MEMBERS) {
+    store(slot, f + e, triangle(band, column, e));
   }
-  for (var i = thread; i < STATE_SIZE; i += WORKGROUP) {
-    scratch[rightSlot + i] = held(at(band, i, RIGHT));
+  for (var i = member; i < N; i += MEMBERS) {
+    store(slot, g + i, held(at(band, i, RIGHT)));
   }
 }
 
 fn triangle(band: u32, column: u32, e: u32) -> f32 {
-  let i = e / STATE_SIZE;
-  let j = e % STATE_SIZE;
+  let i = e / N;
+  let j = e % N;
   return select(held(at(band, i, column + j)), 0.0, j < i);
 }
 
 fn clear_band(band: u32, column: u32) {
-  for (var e = thread; e < MATRIX; e += WORKGROUP) {
-    hold(at(band, e / STATE_SIZE, column + e % STATE_SIZE), 0.0);
+  for (var e = member; e < MATRIX; e += MEMBERS) {
+    hold(at(band, e / N, column + e % N), 0.0);
   }
-  for (var i = thread; i < STATE_SIZE; i += WORKGROUP) {
+  for (var i = member; i < N; i += MEMBERS) {
     hold(at(band, i, RIGHT), 0.0);
   }
 }
@@ -159,32 +169,30 @@ var<private> linkAt: u32;
 var<private> linkCut: bool;
 
 fn link(e: u32) -> vec4f {
-  let own = linkAt + e;
+  let before = stored(linkAt, 2u * MATRIX + e);
   if (linkCut) {
-    return vec4f(0.0, select(0.0, 1.0, e % (STATE_SIZE + 1u) == 0u), scratch[own + 2u * MATRIX], 0.0);
+    return vec4f(0.0, select(0.0, 1.0, e % (N + 1u) == 0u), before, 0.0);
   }
-  return vec4f(scratch[own + MATRIX], scratch[own], scratch[own + 2u * MATRIX], 0.0);
+  return vec4f(stored(linkAt, MATRIX + e), stored(linkAt, e), before, 0.0);
 }
 
 fn link_right(i: u32) -> vec2f {
-  let own = linkAt + 3u * MATRIX + i;
-  return vec2f(select(scratch[own], 0.0, linkCut), scratch[own + STATE_SIZE]);
+  let own = 3u * MATRIX + i;
+  return vec2f(select(stored(linkAt, own), 0.0, linkCut), stored(linkAt, own + N));
 }
 //#else
-var<private> linkChunk: u32;
 var<private> linkRoot: f32;
 
 fn link(e: u32) -> vec4f {
-  let identity = select(0.0, 1.0, e % (STATE_SIZE + 1u) == 0u);
+  let identity = select(0.0, 1.0, e % (N + 1u) == 0u);
   return vec4f(-product_entry(e), identity, 0.0, linkRoot * identity);
 }
 
 fn link_right(i: u32) -> vec2f {
-  return vec2f(defect_of(linkChunk, i), 0.0);
+  return vec2f(defect_of(chosen, i), 0.0);
 }
 
 fn choose_chunk(k: u32, j: u32) {
-  linkChunk = k;
   linkRoot = sqrt(control[j].lambda);
   choose_product(k, LARGEST_PRODUCT);
 }
@@ -195,9 +203,9 @@ fn absorb(own: u32) {
   synchronise();
   let begins = own == KNOWN || own == IDENTITY;
   let before = own == FULL || own == IDENTITY;
-  for (var e = thread; e < MATRIX; e += WORKGROUP) {
-    let i = e / STATE_SIZE;
-    let j = e % STATE_SIZE;
+  for (var e = member; e < MATRIX; e += MEMBERS) {
+    let i = e / N;
+    let j = e % N;
 //#if BACKWARD
     let m = link(e).yxwz;
 //#else
@@ -226,28 +234,35 @@ fn absorb(own: u32) {
 //#end
     }
   }
-  for (var i = thread; i < STATE_SIZE; i += WORKGROUP) {
+  for (var i = member; i < N; i += MEMBERS) {
     var right = link_right(i);
     if (own == KNOWN) {
-      for (var j = 0u; j < STATE_SIZE; j++) {
-        right.x -= link(i * STATE_SIZE + j).x * vector[j];
+      for (var j = 0u; j < N; j++) {
+        right.x -= link(i * N + j).x * vector[j];
       }
       right.y = 0.0;
     }
     hold(at(select(0u, 1u, begins), i, RIGHT), right.x);
     hold(at(2u, i, RIGHT), right.y);
   }
-  let top = select(0u, STATE_SIZE, begins);
+  let top = select(0u, N, begins);
   triangularise(top, ALL, top, select(BOTH, ALL, before), BOTH - top);
+  // A thread moves what stays, so that compilers know where everything lies.
+//#if TEAM
   eliminated = staying();
+//#else
+  for (var e = 0u; e < MATRIX; e++) {
+    hold(at(1u, e / N, e % N), held(at(1u, e / N, N + e % N)));
+  }
+//#end
 //#if SWEEP
 //#else
   if (before) {
-    triangularise(BOTH, 4u * STATE_SIZE, BOTH, ALL, STATE_SIZE);
-    for (var e = thread; e < MATRIX; e += WORKGROUP) {
-      hold(at(3u, e / STATE_SIZE, BEFORE + e % STATE_SIZE), triangle(2u, BEFORE, e));
+    triangularise(BOTH, 4u * N, BOTH, ALL, N);
+    for (var e = member; e < MATRIX; e += MEMBERS) {
+      hold(at(3u, e / N, BEFORE + e % N), triangle(2u, BEFORE, e));
     }
-    for (var i = thread; i < STATE_SIZE; i += WORKGROUP) {
+    for (var i = member; i < N; i += MEMBERS) {
       hold(at(3u, i, RIGHT), held(at(2u, i, RIGHT)));
     }
   }
@@ -255,19 +270,19 @@ fn absorb(own: u32) {
 }
 
 // R and z, or δ if it is known.
-fn load_known(source: u32, rightSource: u32) {
+fn load_known(slot: u32, right: u32) {
   synchronise();
-  load_triangle(1u, eliminated, source, rightSource);
-  for (var i = thread; i < STATE_SIZE; i += WORKGROUP) {
-    vector[i] = scratch[rightSource + i];
+  load_triangle(1u, eliminated, slot, 0u, right);
+  for (var i = member; i < N; i += MEMBERS) {
+    vector[i] = stored(slot, right + i);
   }
 }
 
-fn store_known(own: u32, slot: u32, rightSlot: u32) {
-  store_triangle(1u, eliminated, slot, rightSlot);
+fn store_known(own: u32, slot: u32, right: u32) {
+  store_triangle(1u, eliminated, slot, 0u, right);
   if (own == KNOWN) {
-    for (var i = thread; i < STATE_SIZE; i += WORKGROUP) {
-      scratch[rightSlot + i] = vector[i];
+    for (var i = member; i < N; i += MEMBERS) {
+      store(slot, right + i, vector[i]);
     }
   }
 }
@@ -277,8 +292,8 @@ fn store_known(own: u32, slot: u32, rightSlot: u32) {
 
 // δ is known after a chunk that is not FREE.
 fn know(k: u32, role: u32) {
-  workgroupBarrier();
-  for (var i = thread; i < STATE_SIZE; i += WORKGROUP) {
+  synchronise();
+  for (var i = member; i < N; i += MEMBERS) {
     vector[i] = 0.0;
     if (role == HEAD) {
       vector[i] = defect_of(k, i);
@@ -288,31 +303,34 @@ fn know(k: u32, role: u32) {
 }
 //#end
 //#if SWEEP
+
+fn state_load(slot: u32) {
+  load_known(slot, MATRIX);
+  set_kind(stored_kind(slot, STATE_FLOATS - 1u));
+}
+
+fn state_store(slot: u32) {
+  let own = own_kind();
+  synchronise();
+  store_known(own, slot, MATRIX);
+  store_kind(own, slot, STATE_FLOATS - 1u);
+}
 //#if BACKWARD
 
 fn state_clear() {
   synchronise();
   clear_band(1u, eliminated);
-}
-
-fn state_load(source: u32) {
-  synchronise();
-  load_triangle(1u, eliminated, source, source + MATRIX);
-}
-
-fn state_store(slot: u32) {
-  synchronise();
-  store_triangle(1u, eliminated, slot, slot + MATRIX);
+  set_kind(CUT);
 }
 //#if UPPER
 
-fn state_advance(element: u32) {
-  linkAt = element;
-  if (stored_kind(element + ELEMENT_FLOATS - 1u) == FULL) {
+fn state_advance(slot: u32) {
+  linkAt = slot;
+  if (stored_kind(slot, ELEMENT_FLOATS - 1u) == FULL) {
     absorb(CUT);
   } else {
     synchronise();
-    load_triangle(1u, eliminated, element + 2u * MATRIX, element + 3u * MATRIX + STATE_SIZE);
+    load_triangle(1u, eliminated, slot, 2u * MATRIX, 3u * MATRIX + N);
   }
 }
 //#else
@@ -320,54 +338,42 @@ fn state_advance(element: u32) {
 fn state_apply(k: u32, j: u32, role: u32) {
   if (role == FREE) {
     choose_chunk(k, j);
-    let stashed = level.stashAt + k * STATE_FLOATS;
+    let stashed = level.stashAt + k * STATE_FLOATS * UNITS;
     synchronise();
-    load_triangle(2u, eliminated, stashed, stashed + MATRIX);
-    for (var e = thread; e < MATRIX; e += WORKGROUP) {
-      hold(at(3u, e / STATE_SIZE, eliminated + e % STATE_SIZE), triangle(1u, eliminated, e));
+    load_triangle(2u, eliminated, stashed, 0u, MATRIX);
+    for (var e = member; e < MATRIX; e += MEMBERS) {
+      hold(at(3u, e / N, eliminated + e % N), triangle(1u, eliminated, e));
     }
-    for (var i = thread; i < STATE_SIZE; i += WORKGROUP) {
+    for (var i = member; i < N; i += MEMBERS) {
       hold(at(3u, i, RIGHT), held(at(1u, i, RIGHT)));
     }
-    triangularise(BOTH, 4u * STATE_SIZE, 0u, STATE_SIZE, STATE_SIZE);
+    triangularise(BOTH, 4u * N, 0u, N, N);
     back_substitute(2u);
     absorb(CUT);
   } else {
     state_clear();
   }
-  write_boundary(k, j, role);
+  write_unit(k, j, role);
 }
 //#end
 //#else
 
 fn state_clear() {
-  for (var i = thread; i < STATE_SIZE; i += WORKGROUP) {
+  for (var i = member; i < N; i += MEMBERS) {
     vector[i] = 0.0;
   }
   set_kind(KNOWN);
 }
-
-fn state_load(source: u32) {
-  load_known(source, source + MATRIX);
-  set_kind(stored_kind(source + STATE_FLOATS - 1u));
-}
-
-fn state_store(slot: u32) {
-  let own = workgroupUniformLoad(&kind);
-  synchronise();
-  store_known(own, slot, slot + MATRIX);
-  store_kind(own, slot + STATE_FLOATS - 1u);
-}
 //#if UPPER
 
-fn state_advance(element: u32) {
-  let own = workgroupUniformLoad(&kind);
-  let later = stored_kind(element + ELEMENT_FLOATS - 1u);
-  linkAt = element;
+fn state_advance(slot: u32) {
+  let own = own_kind();
+  let later = stored_kind(slot, ELEMENT_FLOATS - 1u);
+  linkAt = slot;
   if (later == FULL) {
     absorb(own);
   } else {
-    load_known(element, element + 3u * MATRIX);
+    load_known(slot, 3u * MATRIX);
   }
   set_kind(select(later, CUT, later == FULL));
 }
@@ -375,12 +381,16 @@ fn state_advance(element: u32) {
 
 fn state_apply(k: u32, j: u32, role: u32) {
   if (role == FREE) {
-    let own = workgroupUniformLoad(&kind);
+//#if NONE
+    // Not even a NaN passes a chunk.
+    state_clear();
+//#end
+    let own = own_kind();
     choose_chunk(k, j);
     absorb(own);
     set_kind(CUT);
 //#if STASH
-    state_store(level.stashAt + k * STATE_FLOATS);
+    state_store(level.stashAt + k * STATE_FLOATS * UNITS);
 //#else
     back_substitute(1u);
 //#end
@@ -389,7 +399,7 @@ fn state_apply(k: u32, j: u32, role: u32) {
   }
 //#if STASH
 //#else
-  write_boundary(k, j, role);
+  write_unit(k, j, role);
 //#end
 }
 //#end
@@ -398,14 +408,10 @@ fn state_apply(k: u32, j: u32, role: u32) {
 //#else
 
 // From `vector`, for a FREE chunk.
-fn write_boundary(k: u32, j: u32, role: u32) {
-  for (var i = thread; i < STATE_SIZE; i += WORKGROUP) {
-    if (role == HEAD) {
-      write_head(k, j, i, ends[k * STATE_SIZE + i]);
-    } else if (role == FREE) {
-      let old = boundaries[boundary_at(k) + i];
-      write_free(k, j, i, old + vector[i], old);
-    }
+fn write_unit(k: u32, j: u32, role: u32) {
+  for (var a = member; a < N; a += MEMBERS) {
+    let i = a * UNITS + unit;
+    write_boundary(k, j, role, i, moved(boundaries[boundary_at(k) + i], vector[a]));
   }
 }
 //#end
@@ -418,28 +424,28 @@ fn element_clear() {
 }
 
 fn element_store(slot: u32) {
-  let own = workgroupUniformLoad(&kind);
+  let own = own_kind();
   synchronise();
-  store_known(own, slot, slot + 3u * MATRIX);
-  store_triangle(3u, BEFORE, slot + 2u * MATRIX, slot + 3u * MATRIX + STATE_SIZE);
-  for (var e = thread; e < MATRIX; e += WORKGROUP) {
-    scratch[slot + MATRIX + e] = held(at(1u, e / STATE_SIZE, BEFORE + e % STATE_SIZE));
+  store_known(own, slot, 3u * MATRIX);
+  store_triangle(3u, BEFORE, slot, 2u * MATRIX, 3u * MATRIX + N);
+  for (var e = member; e < MATRIX; e += MEMBERS) {
+    store(slot, MATRIX + e, held(at(1u, e / N, BEFORE + e % N)));
   }
-  store_kind(own, slot + ELEMENT_FLOATS - 1u);
+  store_kind(own, slot, ELEMENT_FLOATS - 1u);
 }
 //#if UPPER
 
-fn element_absorb(element: u32) {
-  let own = workgroupUniformLoad(&kind);
-  let later = stored_kind(element + ELEMENT_FLOATS - 1u);
+fn element_absorb(slot: u32) {
+  let own = own_kind();
+  let later = stored_kind(slot, ELEMENT_FLOATS - 1u);
   let before = own == FULL || own == IDENTITY;
-  linkAt = element;
+  linkAt = slot;
   linkCut = later != FULL;
   if (later == FULL || before) {
     absorb(own);
   }
   if (later != FULL) {
-    load_known(element, element + 3u * MATRIX);
+    load_known(slot, 3u * MATRIX);
     set_kind(later);
   } else {
     set_kind(select(CUT, FULL, before));
@@ -448,7 +454,7 @@ fn element_absorb(element: u32) {
 //#else
 
 fn element_absorb_chunk(k: u32, j: u32, role: u32) {
-  let own = workgroupUniformLoad(&kind);
+  let own = own_kind();
   if (role == FREE) {
     choose_chunk(k, j);
     absorb(own);
