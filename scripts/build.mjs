@@ -1,5 +1,6 @@
 /**
- * Builds the package: two WebAssembly kernels, the shaders, the ES modules, their type declarations.
+ * Builds the package: two WebAssembly kernels, the shaders, the ES modules, their type
+ * declarations, the command line.
  *
  *     node scripts/build.mjs [--wasm-only] [--force]
  *
@@ -22,10 +23,17 @@ import {
   statSync,
   writeFileSync,
 } from "node:fs";
-import { basename, dirname, join, relative, resolve } from "node:path";
+import { dirname, join, relative, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import { parseArgs, promisify } from "node:util";
 import { deflateSync } from "node:zlib";
+import {
+  BuildError,
+  bundleCommandLine,
+  bundleConformance,
+  bundlePackage,
+  bundles,
+} from "./bundle.mjs";
 import { hostNames, shrinkShaders } from "./shrink-wgsl.mjs";
 import { describeWasm } from "./wasm-sections.mjs";
 
@@ -35,18 +43,11 @@ const script = "scripts/build.mjs";
 const kernelModule = join(root, "src/backend/wasm/generated/kernels.ts");
 const shaderModule = join(root, "src/backend/webgpu/generated/shaders.ts");
 const readableShaders = process.env.ANTLER_READABLE_SHADERS === "1";
-/** What a page downloads at once, what it downloads where it may use WebGPU, and what both need. */
-const bundles = { index: "src/index.ts", webgpu: "src/backend/webgpu/backend.ts" };
-const sharedBundle = "shared";
-
 /** The two builds of assembly/: every engine runs `plain`, `relaxed` wants a probe first. */
 const kernels = [
   { target: "plain", name: "kernel" },
   { target: "relaxed", name: "kernel-relaxed" },
 ];
-
-/** What went wrong in the sources, as opposed to in this script: printed without a stack. */
-class BuildError extends Error {}
 
 async function main() {
   const { values } = parseArgs({
@@ -74,16 +75,28 @@ async function main() {
       "src",
       "assembly",
       script,
+      "scripts/bundle.mjs",
       "tsconfig.json",
       "tsconfig.build.json",
       "package.json",
     ];
-    await step("bundle", force, [...sources, ...versionsOf("esbuild")], bundleOutputs(), () =>
-      buildBundle(scratch),
+    const bundlers = versionsOf("esbuild", "terser");
+    await step("bundle", force, [...sources, ...bundlers], bundleOutputs(), async () =>
+      writeBundles(scratch, [...(await bundlePackage()), ...(await bundleConformance())]),
     );
-    const declarations = [join(dist, "types/src/index.d.ts")];
+    const declarations = ["index", "conformance/index"].map((entry) =>
+      join(dist, `types/src/${entry}.d.ts`),
+    );
     await step("types", force, [...sources, ...versionsOf("typescript")], declarations, () =>
       buildDeclarations(scratch),
+    );
+    const libraries = versionsOf("esbuild", "commander", "cli-table3", "cli-progress");
+    await step(
+      "command line",
+      force,
+      [...sources, ...libraries],
+      [join(dist, "cli.js")],
+      async () => writeBundles(scratch, await bundleCommandLine()),
     );
   } finally {
     rmSync(scratch, { recursive: true, force: true });
@@ -92,7 +105,7 @@ async function main() {
 
 /** Runs `work` unless `outputs` exist and were made from these very inputs, in this very variant. */
 async function step(name, force, inputs, outputs, work, variant = "") {
-  const stamp = join(dist, `.${name}.stamp`);
+  const stamp = join(dist, `.${name.replace(" ", "-")}.stamp`);
   const digest = digestOf(inputs) + variant;
   const unchanged =
     outputs.every((path) => existsSync(path)) &&
@@ -112,8 +125,7 @@ function kernelOutputs() {
 }
 
 function bundleOutputs() {
-  const names = [...Object.keys(bundles), sharedBundle];
-  return names.flatMap((name) => [join(dist, `${name}.js`), join(dist, `${name}.js.map`)]);
+  return [...Object.keys(bundles), "conformance"].map((name) => join(dist, `${name}.js`));
 }
 
 async function buildKernels(scratch) {
@@ -198,39 +210,21 @@ async function buildShaders(scratch) {
   return `${Object.keys(shaders).length} files, ${text[1].length} bytes`;
 }
 
-async function buildBundle(scratch) {
-  requireFile("src/index.ts");
-  const { build, formatMessages } = await import("esbuild");
-  let outputs;
-  try {
-    const result = await build({
-      absWorkingDir: root,
-      entryPoints: bundles,
-      outdir: dist,
-      bundle: true,
-      format: "esm",
-      splitting: true,
-      chunkNames: sharedBundle,
-      platform: "neutral",
-      target: "es2022",
-      minify: true,
-      sourcemap: true,
-      logLevel: "silent",
-      write: false,
-    });
-    outputs = result.outputFiles;
-  } catch (error) {
-    const text = await formatMessages(error.errors ?? [{ text: error.message }], { kind: "error" });
-    throw new BuildError(`esbuild failed:\n${text.join("")}`);
-  }
-  for (const { path, contents } of outputs) {
-    const aside = join(scratch, basename(path));
+async function writeBundles(scratch, outputs) {
+  for (const { name, contents } of outputs) {
+    const aside = join(scratch, name);
     writeFileSync(aside, contents);
-    renameSync(aside, path);
+    renameSync(aside, join(dist, name));
   }
-  return outputs
-    .map(({ path, contents }) => `${basename(path)} ${contents.length} bytes`)
-    .join(", ");
+  const names = new Set(outputs.map(({ name }) => name));
+  for (const name of readdirSync(dist)) {
+    // The chunks of earlier builds have other names.
+    if (names.has("index.js") && name.startsWith("shared-") && !names.has(name)) {
+      rmSync(join(dist, name));
+    }
+  }
+  const sizes = outputs.filter(({ name }) => name.endsWith(".js"));
+  return sizes.map(({ name, contents }) => `${name} ${contents.length} bytes`).join(", ");
 }
 
 async function buildDeclarations(scratch) {
@@ -238,7 +232,10 @@ async function buildDeclarations(scratch) {
   const outDir = join(scratch, "types");
   await runTool("tsc", process.execPath, [tsc, "-p", "tsconfig.build.json", "--outDir", outDir]);
   const files = filesBelow(outDir).filter((path) => path.endsWith(".d.ts"));
-  const needed = declarationsFor(join(outDir, "src/index.d.ts"));
+  const needed = new Set();
+  for (const entry of ["index", "conformance/index"]) {
+    declarationsFor(join(outDir, `src/${entry}.d.ts`), needed);
+  }
   for (const file of files) {
     // The rest tells a user nothing, and would not compile without the types of WebGPU.
     if (!needed.has(file)) rmSync(file);

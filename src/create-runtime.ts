@@ -1,16 +1,16 @@
 /** Finds out which backends this machine has. */
 import type { Backend } from "./backend/backend.ts";
-import { createReferenceBackend } from "./backend/reference/backend.ts";
 import { createWasmBackend } from "./backend/wasm/backend.ts";
-import type { WasmSource } from "./backend/wasm/load.ts";
+import type { BuiltInKernels, WasmSource } from "./backend/wasm/load.ts";
 import type { WebgpuOptions } from "./backend/webgpu/backend.ts";
 import { gpuOfHost } from "./backend/webgpu/host.ts";
 import { BackendUnavailableError } from "./errors.ts";
-import { type BackendStatus, backendChoices, Runtime } from "./runtime.ts";
+import { type BackendStatus, backendChoices, type LateBackend, Runtime } from "./runtime.ts";
 import { show } from "./show.ts";
 import type { BackendName, Device, FloatArray, Gpu } from "./types.ts";
 import { checkKeys, checkOneOf } from "./validate.ts";
 
+/** What `createRuntime` may be told about this machine. */
 export interface RuntimeOptions {
   /** "auto" takes the fastest that this machine has. Default "auto". */
   backend?: BackendName | "auto";
@@ -52,11 +52,20 @@ const WASM_PAGE = 65536;
  * @throws TypeError, RangeError for options, naming the one; `BackendUnavailableError` when a backend
  * asked for by name cannot run here. With "auto", a missing backend is told in `runtime.backends`.
  */
-export function createRuntime(
-  options: RuntimeOptions & { backend: "reference" },
-): Promise<Runtime<Float64Array>>;
-export function createRuntime(options?: RuntimeOptions): Promise<Runtime>;
-export async function createRuntime(options: RuntimeOptions = {}): Promise<Runtime<FloatArray>> {
+export interface CreateRuntime {
+  (options: RuntimeOptions & { backend: "reference" }): Promise<Runtime<Float64Array>>;
+  (options?: RuntimeOptions): Promise<Runtime>;
+}
+
+/** `createRuntime` with the kernels that an entry of the package brings along. */
+export function createRuntimeWith(builtIn: BuiltInKernels): CreateRuntime {
+  return (options: RuntimeOptions = {}) => openRuntime(builtIn, options) as Promise<Runtime<never>>;
+}
+
+async function openRuntime(
+  builtIn: BuiltInKernels,
+  options: RuntimeOptions,
+): Promise<Runtime<FloatArray>> {
   checkKeys("options", options, optionNames);
   const { backend = "auto", wasm, reproducible = false } = options;
   const { memoryLimit = DEFAULT_MEMORY_LIMIT, gpu, device, gpuLimits = "adapter" } = options;
@@ -71,7 +80,7 @@ export async function createRuntime(options: RuntimeOptions = {}): Promise<Runti
     );
   }
   checkOneOf("gpuLimits", gpuLimits, ["adapter", "default"] as const);
-  const backends = new Map<BackendName, Backend>();
+  const backends = new Map<BackendName, Backend | LateBackend>();
   const statuses: BackendStatus[] = [];
   const add = async (name: BackendName, make: () => Promise<Backend>) => {
     try {
@@ -86,7 +95,7 @@ export async function createRuntime(options: RuntimeOptions = {}): Promise<Runti
       statuses.push({ name, available: false, reason });
     }
   };
-  await add("wasm", () => createWasmBackend({ source: wasm, reproducible, memoryLimit }));
+  await add("wasm", () => createWasmBackend({ builtIn, source: wasm, reproducible, memoryLimit }));
   // A device is not free: one is opened only where it may be used.
   if (backend === "auto" || backend === "webgpu" || gpu || device) {
     await add("webgpu", () =>
@@ -101,7 +110,13 @@ export async function createRuntime(options: RuntimeOptions = {}): Promise<Runti
     const reason = `this runtime was made for "${backend}"`;
     statuses.push({ name: "webgpu", available: false, reason });
   }
-  await add("reference", async () => createReferenceBackend());
+  if (backend === "reference" || backends.size === 0) {
+    await add("reference", loadReferenceBackend);
+  } else {
+    // The oracle is for tests and rare hosts: downloaded where it is asked for.
+    backends.set("reference", loadReferenceBackend);
+    statuses.push({ name: "reference", available: true });
+  }
   // A program that imitates a GPU is no match for WebAssembly.
   const rank = ({ name, adapter }: BackendStatus) =>
     name === "webgpu" && adapter?.software === false ? -1 : rankOf.indexOf(name);
@@ -116,12 +131,23 @@ export async function createRuntime(options: RuntimeOptions = {}): Promise<Runti
  */
 async function loadWebgpuBackend(options: WebgpuOptions): Promise<Backend> {
   const where = options.gpu || options.device ? {} : { gpu: gpuOfHost() };
-  const { createWebgpuBackend } = await import("./backend/webgpu/backend.ts").catch((error) => {
+  const { createWebgpuBackend } = await part("webgpu", import("./backend/webgpu/backend.ts"));
+  return createWebgpuBackend({ ...options, ...where });
+}
+
+/** @throws BackendUnavailableError where its part of the package cannot be loaded. */
+async function loadReferenceBackend(): Promise<Backend> {
+  return (
+    await part("reference", import("./backend/reference/backend.ts"))
+  ).createReferenceBackend();
+}
+
+function part<Module>(backend: BackendName, module: Promise<Module>): Promise<Module> {
+  return module.catch((error) => {
     // A TypeError, in browsers: but no argument is wrong.
     const reason = `its part of the package cannot be loaded: ${reasonOf(error)}`;
-    throw new BackendUnavailableError("webgpu", reason);
+    throw new BackendUnavailableError(backend, reason);
   });
-  return createWebgpuBackend({ ...options, ...where });
 }
 
 /** Fastest first, but for a real GPU, which comes before all. */

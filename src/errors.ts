@@ -58,6 +58,7 @@ export class DeviceLostError extends Error {
   }
 }
 
+/** As WebGPU tells them apart. */
 export type GpuErrorKind = "validation" | "out-of-memory" | "internal";
 
 /** WebGPU refused or failed at something. After "out-of-memory", less may still go through. */

@@ -1,30 +1,13 @@
 /** Antler: nonlinear recurrences, evaluated in parallel over time. */
-export type { WasmSource } from "./backend/wasm/load.ts";
-export * from "./cell/index.ts";
-export { createRuntime, type RuntimeOptions } from "./create-runtime.ts";
-export {
-  BackendUnavailableError,
-  ConvergenceError,
-  DeviceLostError,
-  GpuError,
-  type GpuErrorKind,
-  NonFiniteError,
-  type NonFiniteLocation,
-} from "./errors.ts";
-export { type BackendStatus, Runtime } from "./runtime.ts";
-export type {
-  AdapterDescription,
-  BackendName,
-  DampingOptions,
-  DeviceArray,
-  EvaluateOptions,
-  Evaluation,
-  Fallback,
-  FloatArray,
-  IterationProgress,
-  JacobianKind,
-  MethodName,
-  Report,
-  Traffic,
-} from "./types.ts";
-export type { Shape } from "./validate.ts";
+import { inlinedKernels } from "./backend/wasm/inlined.ts";
+import { type CreateRuntime, createRuntimeWith } from "./create-runtime.ts";
+
+export * from "./exports.ts";
+
+/**
+ * Makes a runtime from what this machine has.
+ *
+ * @throws TypeError, RangeError for options, naming the one; `BackendUnavailableError` when a backend
+ * asked for by name cannot run here. With "auto", a missing backend is told in `runtime.backends`.
+ */
+export const createRuntime: CreateRuntime = /* @__PURE__ */ createRuntimeWith(inlinedKernels);

@@ -7,7 +7,7 @@ import {
   GpuError,
   TooLargeForGpuError,
 } from "./errors.ts";
-import { chooseMethod, suitsGpu } from "./solve/choice.ts";
+import { chooseMethod, type Plan, suitsGpu } from "./solve/choice.ts";
 import { solve } from "./solve/solve.ts";
 import type {
   AdapterDescription,
@@ -20,6 +20,7 @@ import type {
 } from "./types.ts";
 import { checkJob, checkOneOf, checkShape, type Job, type Shape } from "./validate.ts";
 
+/** Whether this machine has a backend, and which kind of it. */
 export interface BackendStatus {
   readonly name: BackendName;
   readonly available: boolean;
@@ -31,23 +32,35 @@ export interface BackendStatus {
   readonly adapter?: AdapterDescription;
 }
 
+/** A backend that is loaded when it is first asked for. */
+export type LateBackend = () => Promise<Backend>;
+
 export const backendChoices = ["auto", "webgpu", "wasm", "reference"] as const;
 
-/** @typeParam States the arrays that states come in: float64 only where "reference" was named. */
+/**
+ * Evaluates recurrences on the backends of this machine; made by `createRuntime`. Calls queue up: one runs at
+ * a time.
+ *
+ * @typeParam States the arrays that states come in: float64 only where "reference" was named.
+ */
 export class Runtime<States extends FloatArray = Float32Array> {
   /** What this machine has, fastest first. */
   readonly backends: readonly BackendStatus[];
-  readonly #backends: ReadonlyMap<BackendName, Backend>;
+  readonly #backends: Map<BackendName, Backend | LateBackend>;
   /** The backend that the runtime was asked for. */
   readonly #named: BackendName | "auto";
   /** The end of the queue: evaluations share the kernels' memory, so they run one after the other. */
   #queue: Promise<unknown> = Promise.resolve();
   #disposed = false;
 
-  /** Use `createRuntime`. */
+  /**
+   * Use `createRuntime`.
+   *
+   * @internal
+   */
   constructor(
     statuses: readonly BackendStatus[],
-    backends: ReadonlyMap<BackendName, Backend>,
+    backends: Map<BackendName, Backend | LateBackend>,
     named: BackendName | "auto",
   ) {
     this.backends = statuses;
@@ -58,7 +71,7 @@ export class Runtime<States extends FloatArray = Float32Array> {
   /** The device of the WebGPU backend, on which `output: "gpu"` leaves its buffers; null without one. */
   get device(): Device | null {
     const backend = this.#backends.get("webgpu");
-    return backend?.kind === "device" ? backend.device : null;
+    return isLoaded(backend) && backend.kind === "device" ? backend.device : null;
   }
 
   /**
@@ -124,9 +137,9 @@ export class Runtime<States extends FloatArray = Float32Array> {
   ): Promise<Result> {
     if (this.#disposed) throw new Error("runtime: expected a live runtime, got a disposed one");
     const { backend: name = this.#named } = options;
-    const backend = this.#backend(name, job);
+    const chosen = this.#choose(name, job);
     const before = this.#queue;
-    const turn = before.then(() => work(backend, name === "auto"));
+    const turn = before.then(async () => work(await this.#load(chosen), name === "auto"));
     this.#queue = turn.catch(() => {});
     // A run looks at the signal itself; while it waits for its turn, this does.
     if (job.signal) await unlessAborted(before, job.signal);
@@ -139,37 +152,60 @@ export class Runtime<States extends FloatArray = Float32Array> {
     automatic: boolean,
   ): Promise<Evaluation<FloatArray | DeviceArray>> {
     try {
-      return await solve(backend, chooseMethod(backend, job));
+      const plan = chooseMethod(backend, job);
+      return await solve(backend, automatic ? this.#tellingWhatIsMissing(backend, plan) : plan);
     } catch (error) {
       const other = this.#backends.get("wasm");
       const needsGpu = job.output === "gpu" || job.deviceInputs !== null;
       const mayMove = backend.kind === "device" && automatic && !needsGpu;
-      if (!mayMove || !other || !isOfTheDevice(error)) throw error;
+      if (!mayMove || !isLoaded(other) || !isOfTheDevice(error)) throw error;
       const { report, ...result } = await solve(other, chooseMethod(other, job));
       const failover = `backend "webgpu" failed (${error.message}), so "wasm" did all of the work`;
       return { ...result, report: { ...report, failover } };
     }
   }
 
-  /** What "auto" means for this job: a real GPU where it may pay, else the CPU. */
+  /** "auto" takes the slow oracle only for want of anything else, and its choice says so. */
+  #tellingWhatIsMissing({ name }: Backend, plan: Plan): Plan {
+    if (name !== "reference") return plan;
+    const { reason } = this.backends.find((status) => status.name === "wasm")!;
+    return { ...plan, choice: `${plan.choice}; backend "wasm" is not available: ${reason}` };
+  }
+
+  /**
+   * What "auto" means for this job: a real GPU where it may pay, else the CPU.
+   *
+   * @throws BackendUnavailableError where there is none at all.
+   */
   #preferred(job: Job): BackendName {
     const available = this.backends.filter((status) => status.available);
     if (job.output === "gpu" || job.deviceInputs) return "webgpu";
     const suited = available.filter(({ name }) => name !== "webgpu" || suitsGpu(job));
-    return (suited[0] ?? available[0])!.name;
+    const best = suited[0] ?? available[0];
+    if (best) return best.name;
+    const reasons = this.backends.map(({ name, reason }) => `${name}: ${reason}`);
+    throw new BackendUnavailableError("auto", reasons.join("; "));
   }
 
-  #backend(name: BackendName | "auto", job: Job): Backend {
+  /** @throws RangeError, BackendUnavailableError where the backend cannot do this job. */
+  #choose(name: BackendName | "auto", job: Job): BackendName {
     checkOneOf("backend", name, backendChoices);
     const chosen = name === "auto" ? this.#preferred(job) : name;
     if (chosen !== "webgpu" && (job.output === "gpu" || job.deviceInputs)) {
       const what = job.output === "gpu" ? `output: "gpu"` : "inputs: a GPUBuffer";
       throw new RangeError(`${what} needs backend "webgpu", got "${chosen}"`);
     }
-    const backend = this.#backends.get(chosen);
-    if (backend) return backend;
+    if (this.#backends.has(chosen)) return chosen;
     const status = this.backends.find((other) => other.name === chosen);
     throw new BackendUnavailableError(chosen, status?.reason ?? "this runtime was made without it");
+  }
+
+  async #load(name: BackendName): Promise<Backend> {
+    const backend = this.#backends.get(name)!;
+    if (isLoaded(backend)) return backend;
+    const loaded = await backend();
+    this.#backends.set(name, loaded);
+    return loaded;
   }
 
   /** Waits for the evaluation in progress, then gives all memory back. Later calls are refused. */
@@ -177,13 +213,18 @@ export class Runtime<States extends FloatArray = Float32Array> {
     if (this.#disposed) return;
     this.#disposed = true;
     this.#queue = this.#queue.then(() => {
-      for (const backend of this.#backends.values()) backend.dispose();
+      for (const backend of this.#backends.values()) if (isLoaded(backend)) backend.dispose();
     });
   }
 
+  /** `dispose`, for `using`. */
   [Symbol.dispose](): void {
     this.dispose();
   }
+}
+
+function isLoaded(backend: Backend | LateBackend | undefined): backend is Backend {
+  return backend !== undefined && typeof backend !== "function";
 }
 
 /** Whether another backend may do better. */

@@ -10,10 +10,18 @@ export type DeviceArray = typeof globalThis extends { GPUBuffer: { prototype: in
   ? Buffer
   : object;
 
-/** A `GPUDevice` and a `GPU`, likewise. */
+/** A `GPUDevice`, likewise. */
 export type Device = typeof globalThis extends { GPUDevice: { prototype: infer D } } ? D : object;
-export type Gpu = typeof globalThis extends { GPU: { prototype: infer G } } ? G : object;
+/** A `GPUAdapter`, likewise. */
+export type Adapter = typeof globalThis extends { GPUAdapter: { prototype: infer A } } ? A : object;
 
+/** What is needed of a `GPU`: `navigator.gpu`, or the object of the package `webgpu`. */
+export interface Gpu {
+  /** Gives null where there is no GPU that may be used. */
+  requestAdapter(options?: object): Promise<Adapter | null>;
+}
+
+/** Where numbers are computed: float64 loops, WebAssembly, or a GPU; the last two in float32. */
 export type BackendName = "reference" | "wasm" | "webgpu";
 
 /** How the unknown boundary states are iterated on; see docs/methods.md. */
@@ -32,6 +40,7 @@ export type MethodName =
  */
 export type JacobianKind = "none" | "identity" | "diagonal" | "block" | "dense";
 
+/** How far a sweep may move the boundary states; see docs/methods.md. */
 export interface DampingOptions {
   /** λ = 1/σ² of ELK's Levenberg–Marquardt step; 0 is plain Newton. */
   lambda?: number;
@@ -45,6 +54,7 @@ export interface DampingOptions {
   trustRegion?: boolean;
 }
 
+/** How far an iteration has come. */
 export interface IterationProgress {
   /** Index of the sequence in the batch. */
   readonly sequence: number;
@@ -57,6 +67,7 @@ export interface IterationProgress {
   readonly chunks: number;
 }
 
+/** What `evaluate` may be told beside the cell and its inputs. */
 export interface EvaluateOptions {
   /** Default "auto". */
   method?: MethodName | "auto";
@@ -92,6 +103,7 @@ export interface EvaluateOptions {
   onIteration?: (progress: IterationProgress) => void;
   /** Called now and then by sequential evaluation with the number of steps done, of all steps. */
   onProgress?: (done: number, total: number) => void;
+  /** Ends the evaluation early: `evaluate` then rejects with the signal's reason. */
   signal?: AbortSignal;
   /**
    * "gpu" leaves `states` and `finalStates` on the device, as buffers that are the caller's to destroy:
@@ -124,6 +136,7 @@ export interface Traffic {
   readonly pipelinesCompiled: number;
 }
 
+/** What ran, and how good the result is. */
 export interface Report {
   readonly backend: BackendName;
   /** Which WebAssembly build ran. */
@@ -155,6 +168,7 @@ export interface Report {
   readonly windows?: number;
   /** With `profile`: milliseconds a stage on the GPU's clock, or why there are none. */
   readonly stages?: Readonly<Record<string, number>> | string;
+  /** From the start of the run, not from the call: `prepare` is what went by before the first sweep. */
   readonly milliseconds: {
     readonly total: number;
     readonly prepare: number;
@@ -162,8 +176,11 @@ export interface Report {
   };
 }
 
+/** What became of a sequence that the method did not finish by itself. */
 export interface Fallback {
+  /** "sequential": it was evaluated step by step from `fromStep` on. "none": it was left as it was. */
   readonly to: "sequential" | "none";
+  /** Why, in words. */
   readonly reason: string;
   /** First row that was evaluated sequentially, counted in the direction of time. */
   readonly fromStep: number;
@@ -171,6 +188,7 @@ export interface Fallback {
   readonly sequence: number;
 }
 
+/** What `evaluate` gives: arrays, or buffers with `output: "gpu"`. */
 export interface Evaluation<States extends FloatArray | DeviceArray = Float32Array> {
   /** `[T, stateSize]`, or `[sum(lengths), stateSize]` for a batch. */
   readonly states: States;

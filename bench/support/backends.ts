@@ -2,6 +2,7 @@
 import type { HostBackend } from "../../src/backend/backend.ts";
 import { createReferenceBackend } from "../../src/backend/reference/backend.ts";
 import { createWasmBackend } from "../../src/backend/wasm/backend.ts";
+import { inlinedKernels } from "../../src/backend/wasm/inlined.ts";
 
 /**
  * @param name "reference", "wasm" (the build that an evaluation would choose) or "wasm-plain" (the
@@ -15,6 +16,7 @@ export async function createBackend(name: string): Promise<HostBackend> {
     case "wasm":
     case "wasm-plain":
       return createWasmBackend({
+        builtIn: inlinedKernels,
         source: undefined,
         reproducible: name === "wasm-plain",
         memoryLimit: 2 ** 32,

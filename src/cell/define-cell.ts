@@ -22,6 +22,7 @@ export interface StatePart {
   readonly bounds: readonly [number, number];
 }
 
+/** A part of the state, where its size alone does not say all. */
 export interface StatePartOptions {
   readonly size: number;
   /** Lowest and highest value that the step can produce. Default: unbounded. */
@@ -37,6 +38,7 @@ export type WeightHandles<W extends Shapes> = {
     : Matrix;
 };
 
+/** What `defineCell` makes a cell from. */
 export interface CellOptions<
   S extends Record<string, number | StatePartOptions>,
   W extends Record<string, Tensor>,

@@ -11,6 +11,7 @@ import { block, type Matrix, sliceVector, type WeightVector } from "./weight.ts"
 /** A named vector that a program reads: the state, the input, a tangent and so on. */
 export type LeafName = string;
 
+/** A vector that a step has computed, as far as tracing knows it: its size, and how it comes about. */
 export type Vector = (
   | { readonly kind: "leaf"; readonly name: LeafName }
   | { readonly kind: "constant"; readonly value: number }

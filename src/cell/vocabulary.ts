@@ -7,6 +7,7 @@ import type { Vector } from "./expression.ts";
 import { type PointwiseName, pointwise } from "./pointwise.ts";
 import type { Matrix } from "./weight.ts";
 
+/** What pointwise operations take: a vector, or a number for a vector of that number. */
 export type Operand = Vector | number;
 
 function isVector(value: unknown): value is Vector {
@@ -53,20 +54,33 @@ function applyTo(name: PointwiseName, operands: readonly Operand[]): Vector {
 const unary = (name: PointwiseName) => (a: Vector) => applyTo(name, [a]);
 const binary = (name: PointwiseName) => (a: Operand, b: Operand) => applyTo(name, [a, b]);
 
+/** −a. */
 export const negate: (a: Vector) => Vector = unary("negate");
+/** The hyperbolic tangent. */
 export const tanh: (a: Vector) => Vector = unary("tanh");
+/** 1 / (1 + e⁻ˣ). */
 export const sigmoid: (a: Vector) => Vector = unary("sigmoid");
+/** a where a > 0, else 0. */
 export const relu: (a: Vector) => Vector = unary("relu");
+/** eˣ. */
 export const exp: (a: Vector) => Vector = unary("exp");
+/** The natural logarithm. */
 export const log: (a: Vector) => Vector = unary("log");
 /** log(1 + eˣ). */
 export const softplus: (a: Vector) => Vector = unary("softplus");
+/** The sine of an angle in radians. */
 export const sin: (a: Vector) => Vector = unary("sin");
+/** The cosine of an angle in radians. */
 export const cos: (a: Vector) => Vector = unary("cos");
+/** The square root. */
 export const sqrt: (a: Vector) => Vector = unary("sqrt");
+/** a − b. */
 export const subtract: (a: Operand, b: Operand) => Vector = binary("subtract");
+/** a / b. */
 export const divide: (a: Operand, b: Operand) => Vector = binary("divide");
+/** The smaller of a and b. */
 export const minimum: (a: Operand, b: Operand) => Vector = binary("minimum");
+/** The larger of a and b. */
 export const maximum: (a: Operand, b: Operand) => Vector = binary("maximum");
 /** 1 where a > b, else 0. */
 export const greater: (a: Operand, b: Operand) => Vector = binary("greater");
@@ -125,6 +139,7 @@ export function split(vector: Vector, count: number): Vector[] {
   return Array.from({ length: count }, (_, i) => slice(vector, i * size, size));
 }
 
+/** The vectors one after the other, as one. */
 export function concat(...vectors: Vector[]): Vector {
   const first = requireVector("concat", vectors[0]);
   return first.graph.concat(

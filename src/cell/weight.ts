@@ -13,6 +13,7 @@ export interface Tensor {
 
 export type Tensors = Readonly<Record<string, Tensor>>;
 
+/** A weight with two axes within a step, to multiply vectors with: see `linear`. */
 export type Matrix = (
   | { readonly kind: "named"; readonly name: string }
   | { readonly kind: "block"; readonly of: Matrix; readonly row: number; readonly column: number }

@@ -4,7 +4,7 @@ import { launchBrowser } from "./browser.ts";
 import { usesSwiftShader } from "./swiftshader.ts";
 
 /** Only pages of a secure context see `navigator.gpu`, such as those of http://127.0.0.1. */
-export function launchGpuBrowser(): Promise<Browser> {
+export function launchGpuBrowser(args: readonly string[] = []): Promise<Browser> {
   const adapter = usesSwiftShader ? ["--use-webgpu-adapter=swiftshader"] : [];
-  return launchBrowser(["--enable-unsafe-webgpu", "--enable-features=Vulkan", ...adapter]);
+  return launchBrowser(["--enable-unsafe-webgpu", "--enable-features=Vulkan", ...adapter, ...args]);
 }

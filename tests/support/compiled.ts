@@ -1,12 +1,13 @@
 /** Compiled programs on the kernels' memory, run one step at a time, for tests of the compiler. */
 import { INSTRUCTION_SIZE, type Opcode } from "../../assembly/opcode.ts";
+import { inlinedKernels } from "../../src/backend/wasm/inlined.ts";
 import { loadKernels } from "../../src/backend/wasm/load.ts";
 import { compileProgram, type ProgramSource } from "../../src/backend/wasm/lower.ts";
 import { KernelMemory } from "../../src/backend/wasm/memory.ts";
 import type { Leaf } from "../../src/cell/expression.ts";
 import type { Tensors } from "../../src/cell/weight.ts";
 
-const { exports } = await loadKernels(undefined, true);
+const { exports } = await loadKernels(inlinedKernels, undefined, true);
 
 /** Values of the leaves, one array `[size]` a lane; a leaf with columns has one array `[size, columns]`. */
 export type LaneValues = Readonly<Record<string, readonly ArrayLike<number>[]>>;

@@ -1,21 +1,13 @@
 /** Deno, whose WebGPU is wgpu: another implementation than the Dawn of Node and Chromium. */
 import { execFile } from "node:child_process";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
-import { createRequire } from "node:module";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { promisify } from "node:util";
+import { denoProgram } from "../../scripts/package/project.mjs";
 import { gpuEnvironment } from "./swiftshader.ts";
 
 const LIMIT_MS = 100_000;
-
-/** The program in the package for this system, which is a dependency of `deno`. */
-function denoProgram(): string {
-  const require = createRequire(createRequire(import.meta.url).resolve("deno/package.json"));
-  const libc = process.platform === "linux" ? "-glibc" : "";
-  const name = process.platform === "win32" ? "deno.exe" : "deno";
-  return require.resolve(`@deno/${process.platform}-${process.arch}${libc}/${name}`);
-}
 
 /**
  * The last line that an ES module without imports prints.

@@ -3,13 +3,14 @@
  * arrays hold at first, is one NaN: a kernel that reads what it should not gives itself away in its
  * results, and one that writes where it should not is found out.
  */
+import { inlinedKernels } from "../../src/backend/wasm/inlined.ts";
 import { type KernelExports, type Kernels, loadKernels } from "../../src/backend/wasm/load.ts";
 import { KernelMemory } from "../../src/backend/wasm/memory.ts";
 
 /** The plain kernels, and the relaxed ones where the host has relaxed SIMD. */
 export async function kernelBuilds(): Promise<Kernels[]> {
-  const plain = await loadKernels(undefined, true);
-  const fastest = await loadKernels(undefined, false);
+  const plain = await loadKernels(inlinedKernels, undefined, true);
+  const fastest = await loadKernels(inlinedKernels, undefined, false);
   return fastest.simd === "relaxed" ? [plain, fastest] : [plain];
 }
 

@@ -3,7 +3,8 @@ import { execFile } from "node:child_process";
 import { fileURLToPath, pathToFileURL } from "node:url";
 import { promisify } from "node:util";
 import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
-import { hasRelaxedSimd, inlinedKernel } from "../../src/backend/wasm/load.ts";
+import { inlinedKernel } from "../../src/backend/wasm/inlined.ts";
+import { hasRelaxedSimd } from "../../src/backend/wasm/load.ts";
 import * as antler from "../../src/index.ts";
 import {
   BackendUnavailableError,
@@ -210,6 +211,7 @@ describe("a host without WebAssembly", () => {
     const { report } = await runtime.evaluate(cell, 10);
     expect(report).toMatchObject({ backend: "reference", method: "sequential" });
     expect(report.choice).toContain("reference");
+    expect(report.choice).toContain('"wasm" is not available: this host has no WebAssembly');
     expect(report.simd).toBeUndefined();
   });
 

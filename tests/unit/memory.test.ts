@@ -2,6 +2,7 @@
 import { queryObjects } from "node:v8";
 import { describe, expect, it, vi } from "vitest";
 import { createWasmBackend } from "../../src/backend/wasm/backend.ts";
+import { inlinedKernels } from "../../src/backend/wasm/inlined.ts";
 import {
   type Cell,
   createRuntime,
@@ -294,8 +295,12 @@ describe("dispose", () => {
   });
 
   it("makes a backend refuse what would need it", async () => {
-    const source = undefined;
-    const backend = await createWasmBackend({ source, reproducible: true, memoryLimit: 2 ** 24 });
+    const backend = await createWasmBackend({
+      builtIn: inlinedKernels,
+      source: undefined,
+      reproducible: true,
+      memoryLimit: 2 ** 24,
+    });
     const problem = problemOf(lorenz96({ size: 5 }), 4, { jacobian: "diagonal" });
     const sequences = [{ offset: 0, length: 4 }];
     const { cell, inputs, reverse, initialState: initialStates } = problem;

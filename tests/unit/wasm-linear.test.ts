@@ -1,12 +1,13 @@
 /** The matrix kernel against plain loops, for every shape around its panels and tiles. */
 import { describe, expect, it } from "vitest";
 import { Opcode } from "../../assembly/opcode.ts";
+import { inlinedKernels } from "../../src/backend/wasm/inlined.ts";
 import { loadKernels } from "../../src/backend/wasm/load.ts";
 import { KernelMemory } from "../../src/backend/wasm/memory.ts";
 import { packedLength, packMatrix } from "../../src/backend/wasm/pack.ts";
 import { mulberry32, uniform } from "../support/random.ts";
 
-const { exports } = await loadKernels(undefined, true);
+const { exports } = await loadKernels(inlinedKernels, undefined, true);
 const memory = new KernelMemory(exports.memory, exports.heapBase(), 2 ** 24);
 
 /** More rows than one panel of 32 and one of 8; columns around the four that are unrolled. */

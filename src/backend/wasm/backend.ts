@@ -4,12 +4,14 @@ import type { EngineProblem, SweepEngine } from "../../solve/engine.ts";
 import type { Pacer } from "../../solve/pacing.ts";
 import type { HostBackend, SequentialProblem } from "../backend.ts";
 import { createWasmEngine, UNIT_ROUNDOFF } from "./engine.ts";
-import { type Kernels, loadKernels, type WasmSource } from "./load.ts";
+import { type BuiltInKernels, type Kernels, loadKernels, type WasmSource } from "./load.ts";
 import { KernelMemory } from "./memory.ts";
 import { ProgramCache } from "./programs.ts";
 import { runSequentially } from "./sequential.ts";
 
 export interface WasmOptions {
+  readonly builtIn: BuiltInKernels;
+  /** In place of the built-in ones. */
   readonly source: WasmSource | undefined;
   /** Whether results must not vary by CPU, which rules out relaxed SIMD. */
   readonly reproducible: boolean;
@@ -19,7 +21,7 @@ export interface WasmOptions {
 
 /** @throws see `loadKernels`. */
 export async function createWasmBackend(options: WasmOptions): Promise<HostBackend> {
-  const kernels = await loadKernels(options.source, options.reproducible);
+  const kernels = await loadKernels(options.builtIn, options.source, options.reproducible);
   return new WasmBackend(kernels, options.memoryLimit);
 }
 

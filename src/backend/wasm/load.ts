@@ -1,9 +1,8 @@
 /**
- * Loads the kernels: inlined by default, or from a URL, bytes or a compiled module; the relaxed-SIMD
- * build where the engine takes it and results may vary by CPU.
+ * Loads the kernels: those that come with the package, or from a URL, bytes or a compiled module; the
+ * relaxed-SIMD build where the engine takes it and results may vary by CPU.
  */
 import { show } from "../../show.ts";
-import { kernels } from "./generated/kernels.ts";
 
 /** Where the kernels come from, if not from the copy that is built in. */
 export type WasmSource = string | URL | ArrayBuffer | ArrayBufferView | WebAssembly.Module;
@@ -33,32 +32,8 @@ export interface Kernels {
   readonly simd: "plain" | "relaxed";
 }
 
-/**
- * The built-in copy of the kernels.
- *
- * @throws Error where the host cannot decompress it.
- */
-export async function inlinedKernel(simd: "plain" | "relaxed"): Promise<Uint8Array<ArrayBuffer>> {
-  // All that run WebAssembly with SIMD have it but Safari 16.0 to 16.3, Firefox before 113, Bun before 1.3.
-  if (typeof DecompressionStream === "undefined") {
-    throw new Error(
-      "this host has no DecompressionStream, which unpacks the built-in kernels;" +
-        " hand them over: createRuntime({ wasm })",
-    );
-  }
-  const bytes = decodeBase64(kernels.base64);
-  const unpacked = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("deflate"));
-  const both = new Uint8Array(await new Response(unpacked).arrayBuffer());
-  const { plainLength } = kernels;
-  return simd === "plain" ? both.slice(0, plainLength) : both.slice(plainLength);
-}
-
-function decodeBase64(text: string): Uint8Array<ArrayBuffer> {
-  const binary = atob(text);
-  const bytes = new Uint8Array(binary.length);
-  for (let i = 0; i < binary.length; i++) bytes[i] = binary.charCodeAt(i);
-  return bytes;
-}
+/** The copy of the kernels that comes with the package, compiled. */
+export type BuiltInKernels = (simd: "plain" | "relaxed") => Promise<WebAssembly.Module>;
 
 /** A module whose one function is f32x4.relaxed_madd: valid where relaxed SIMD is. */
 const relaxedProbe = new Uint8Array([
@@ -138,19 +113,6 @@ function describe(error: unknown): string {
   return cause instanceof Error ? `${error.message} (${cause.message})` : error.message;
 }
 
-const compiled = new Map<"plain" | "relaxed", Promise<WebAssembly.Module>>();
-
-function compileInlined(simd: "plain" | "relaxed"): Promise<WebAssembly.Module> {
-  let module = compiled.get(simd);
-  if (!module) {
-    module = inlinedKernel(simd).then((bytes) => WebAssembly.compile(bytes));
-    compiled.set(simd, module);
-    // A failure, say for want of permission, must not be remembered.
-    module.catch(() => compiled.delete(simd));
-  }
-  return module;
-}
-
 async function instantiate(module: WebAssembly.Module): Promise<WebAssembly.Exports> {
   // Another module is told by its exports, before any of its code runs.
   if (!WebAssembly.Module.exports(module).some(({ name }) => name === "usesRelaxedSimd")) {
@@ -174,13 +136,14 @@ function simdOf(exports: WebAssembly.Exports): "plain" | "relaxed" {
  * does not hold these kernels.
  */
 export async function loadKernels(
+  builtIn: BuiltInKernels,
   source: WasmSource | undefined,
   reproducible: boolean,
 ): Promise<Kernels> {
   if (typeof WebAssembly === "undefined") throw new Error("this host has no WebAssembly");
   const module =
     source === undefined
-      ? await compileInlined(!reproducible && hasRelaxedSimd() ? "relaxed" : "plain")
+      ? await builtIn(!reproducible && hasRelaxedSimd() ? "relaxed" : "plain")
       : await compileSource(source);
   const exports = await instantiate(module);
   const simd = simdOf(exports);

@@ -4,6 +4,7 @@ import { checkLayer } from "../options.ts";
 import { add, linear, multiply, sigmoid, softplus, split, subtract, tanh } from "../vocabulary.ts";
 import { affine, type NamedWeights, namedTensors } from "./weights.ts";
 
+/** What `autoregressiveGru` is made from. */
 export interface AutoregressiveGruOptions {
   /** H, length of h_t. */
   readonly hiddenSize: number;

@@ -4,6 +4,7 @@ import { checkLayer } from "../options.ts";
 import { add, multiply, sigmoid, split, subtract, tanh } from "../vocabulary.ts";
 import { affine, type NamedWeights, namedTensors } from "./weights.ts";
 
+/** What `diagonalGru` is made from. */
 export interface DiagonalGruOptions {
   /** I, length of x_t. */
   readonly inputSize: number;

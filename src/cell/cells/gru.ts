@@ -5,6 +5,7 @@ import { checkLayer } from "../options.ts";
 import { add, multiply, sigmoid, slice, split, subtract, tanh } from "../vocabulary.ts";
 import { affine, type NamedWeights, namedTensors } from "./weights.ts";
 
+/** What `gru` is made from. */
 export interface GruOptions {
   /** I, length of x_t. */
   readonly inputSize: number;

@@ -3,6 +3,7 @@ import { type Cell, defineCell } from "../define-cell.ts";
 import type { Vector } from "../expression.ts";
 import { add, multiply, shift, subtract } from "../vocabulary.ts";
 
+/** What `lorenz96` is made from. */
 export interface Lorenz96Options {
   /** D, the number of variables; at least 4. */
   readonly size: number;

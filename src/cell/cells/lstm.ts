@@ -5,6 +5,7 @@ import { checkLayer } from "../options.ts";
 import { add, multiply, sigmoid, split, subtract, tanh } from "../vocabulary.ts";
 import { affine, type NamedWeights, namedTensors } from "./weights.ts";
 
+/** What `lstm` is made from. */
 export interface LstmOptions {
   /** I, length of x_t. */
   readonly inputSize: number;

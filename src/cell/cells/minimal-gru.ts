@@ -4,6 +4,7 @@ import { checkLayer } from "../options.ts";
 import { add, linear, multiply, sigmoid, slice, split, subtract, tanh } from "../vocabulary.ts";
 import { affine, type NamedWeights, namedTensors } from "./weights.ts";
 
+/** What `minimalGru` is made from. */
 export interface MinimalGruOptions {
   /** I, length of x_t. */
   readonly inputSize: number;

@@ -4,6 +4,7 @@ import { checkLayer } from "../options.ts";
 import { add, relu, tanh } from "../vocabulary.ts";
 import { affine, type NamedWeights, namedTensors } from "./weights.ts";
 
+/** What `rnn` is made from. */
 export interface RnnOptions {
   /** I, length of x_t. */
   readonly inputSize: number;

@@ -1,0 +1,43 @@
+/** The kernels as they come with the package: in its text, for hosts that compile bytes. */
+import { kernels } from "./generated/kernels.ts";
+import type { BuiltInKernels } from "./load.ts";
+
+/**
+ * The built-in copy of the kernels.
+ *
+ * @throws Error where the host cannot decompress it.
+ */
+export async function inlinedKernel(simd: "plain" | "relaxed"): Promise<Uint8Array<ArrayBuffer>> {
+  // All that run WebAssembly with SIMD have it but Safari 16.0 to 16.3, Firefox before 113, Bun before 1.3.
+  if (typeof DecompressionStream === "undefined") {
+    throw new Error(
+      "this host has no DecompressionStream, which unpacks the built-in kernels;" +
+        " hand them over: createRuntime({ wasm })",
+    );
+  }
+  const bytes = decodeBase64(kernels.base64);
+  const unpacked = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("deflate"));
+  const both = new Uint8Array(await new Response(unpacked).arrayBuffer());
+  const { plainLength } = kernels;
+  return simd === "plain" ? both.slice(0, plainLength) : both.slice(plainLength);
+}
+
+function decodeBase64(text: string): Uint8Array<ArrayBuffer> {
+  const binary = atob(text);
+  const bytes = new Uint8Array(binary.length);
+  for (let i = 0; i < binary.length; i++) bytes[i] = binary.charCodeAt(i);
+  return bytes;
+}
+
+const compiled = new Map<"plain" | "relaxed", Promise<WebAssembly.Module>>();
+
+export const inlinedKernels: BuiltInKernels = (simd) => {
+  let module = compiled.get(simd);
+  if (!module) {
+    module = inlinedKernel(simd).then((bytes) => WebAssembly.compile(bytes));
+    compiled.set(simd, module);
+    // A failure, say for want of permission, must not be remembered.
+    module.catch(() => compiled.delete(simd));
+  }
+  return module;
+};
