@@ -3,7 +3,7 @@
  * windows are encoded in blocks), and LSTM states to speech probabilities.
  */
 import * as ort from "onnxruntime-web/wasm";
-import { type Head, HIDDEN_SIZE, type SileroModel } from "./silero-model.ts";
+import { type Head, HIDDEN_SIZE, type SileroModel } from "./silero-graph.ts";
 
 export const SAMPLE_RATE = 16_000;
 /** New samples a window: 32 ms. */
@@ -26,13 +26,14 @@ export interface Encoded {
  * Runs the encoder over every whole window of `samples`; a rest of less than 32 ms is left out.
  *
  * @param samples mono at 16 kHz, in [-1, 1].
- * @param onProgress called with the number of windows done, of all windows.
+ * @param onProgress called with the number of windows done, of all windows; waited for, so that it may
+ *   let others work, or throw to end it.
  * @throws {RangeError} when there is not a single whole window.
  */
 export async function encode(
   model: SileroModel,
   samples: Float32Array,
-  onProgress: (done: number, total: number) => void = () => {},
+  onProgress: (done: number, total: number) => void | Promise<void> = () => {},
 ): Promise<Encoded> {
   const windows = Math.floor(samples.length / WINDOW_SIZE);
   if (windows === 0) {
@@ -52,7 +53,7 @@ export async function encode(
       const block = windowsWithContext(samples, first, count);
       const result = await session.run({ input: new ort.Tensor("float32", block, [count, width]) });
       inputs.set(result[model.encoderOutput].data as Float32Array, first * HIDDEN_SIZE);
-      onProgress(first + count, windows);
+      await onProgress(first + count, windows);
     }
     return { inputs, windows, milliseconds: performance.now() - started };
   } finally {
