@@ -4,11 +4,10 @@ import { createWasmBackend } from "./backend/wasm/backend.ts";
 import type { BuiltInKernels, WasmSource } from "./backend/wasm/load.ts";
 import type { WebgpuOptions } from "./backend/webgpu/backend.ts";
 import { gpuOfHost } from "./backend/webgpu/host.ts";
+import { checkBoolean, checkKeys, checkOneOf, requireValue } from "./checks.ts";
 import { BackendUnavailableError } from "./errors.ts";
 import { type BackendStatus, backendChoices, type LateBackend, Runtime } from "./runtime.ts";
-import { show } from "./show.ts";
 import type { BackendName, Device, FloatArray, Gpu } from "./types.ts";
-import { checkKeys, checkOneOf } from "./validate.ts";
 
 /** What `createRuntime` may be told about this machine. */
 export interface RuntimeOptions {
@@ -70,15 +69,14 @@ async function openRuntime(
   const { backend = "auto", wasm, reproducible = false } = options;
   const { memoryLimit = DEFAULT_MEMORY_LIMIT, gpu, device, gpuLimits = "adapter" } = options;
   checkOneOf("backend", backend, backendChoices);
-  if (typeof reproducible !== "boolean") {
-    throw new TypeError(`reproducible: expected a boolean, got ${show(reproducible)}`);
-  }
+  checkBoolean("reproducible", reproducible);
   const isNumber = typeof memoryLimit === "number";
-  if (!isNumber || !(memoryLimit >= WASM_PAGE && memoryLimit <= 2 ** 32)) {
-    throw new RangeError(
-      `memoryLimit: expected 65536 to 4294967296 bytes, got ${show(memoryLimit)}`,
-    );
-  }
+  requireValue(
+    isNumber && memoryLimit >= WASM_PAGE && memoryLimit <= 2 ** 32,
+    "memoryLimit",
+    "65536 to 4294967296 bytes",
+    memoryLimit,
+  );
   checkOneOf("gpuLimits", gpuLimits, ["adapter", "default"] as const);
   const backends = new Map<BackendName, Backend | LateBackend>();
   const statuses: BackendStatus[] = [];
