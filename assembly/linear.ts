@@ -1,10 +1,12 @@
 /**
  * target[rows, width] = weights[rows, columns] · source[columns, width] + initial[rows, width].
  *
- * The weights are packed in panels of 24, then 16, 8 and 4 rows (the last padded with zeros); a panel
- * holds its rows of column 0, then of column 1, and so on. 24 rows, because compilers load all of a
- * column before they add any of it: six sums, six loads and a factor still fit sixteen registers. Every element is summed in the order of
- * columns, so a result does not depend on the width or on the panel that it falls into.
+ * The weights are packed in panels of 32, then 16, 8 and 4 rows (the last padded with zeros); a panel
+ * holds its rows of column 0, then of column 1, and so on. Every element is summed in the order of
+ * columns, so a result depends neither on the width nor on the panel that it falls into.
+ *
+ * An addition's result is there after four cycles, and up to two are begun in each: eight sums that do
+ * not wait for one another keep a processor busy, and with their factors fit sixteen registers.
  */
 import { madd4 } from "./math";
 
@@ -23,26 +25,31 @@ function storeFewer(target: usize, value: v128, count: i32): void {
 }
 
 /** What sums start from where there is no `initial`: a panel of zeros. */
-const ZEROS = memory.data(96, 16);
+export const ZEROS = memory.data(128, 16);
 
 // @ts-ignore: decorator
 @inline
-function panel24(columns: i32, weights: usize, source: usize, initial: usize, target: usize): void {
+function panel32(columns: i32, weights: usize, source: usize, initial: usize, target: usize): void {
   let s0 = v128.load(initial);
   let s1 = v128.load(initial, 16);
   let s2 = v128.load(initial, 32);
   let s3 = v128.load(initial, 48);
   let s4 = v128.load(initial, 64);
   let s5 = v128.load(initial, 80);
+  let s6 = v128.load(initial, 96);
+  let s7 = v128.load(initial, 112);
   const end = source + ((<usize>columns) << 2);
-  for (; source < end; source += 4, weights += 96) {
+  for (; source < end; source += 4, weights += 128) {
     const x = v128.load32_splat(source);
     s0 = madd4(v128.load(weights), x, s0);
     s1 = madd4(v128.load(weights, 16), x, s1);
     s2 = madd4(v128.load(weights, 32), x, s2);
     s3 = madd4(v128.load(weights, 48), x, s3);
+    if (weights == 0) break;
     s4 = madd4(v128.load(weights, 64), x, s4);
     s5 = madd4(v128.load(weights, 80), x, s5);
+    s6 = madd4(v128.load(weights, 96), x, s6);
+    s7 = madd4(v128.load(weights, 112), x, s7);
   }
   v128.store(target, s0);
   v128.store(target, s1, 16);
@@ -50,6 +57,8 @@ function panel24(columns: i32, weights: usize, source: usize, initial: usize, ta
   v128.store(target, s3, 48);
   v128.store(target, s4, 64);
   v128.store(target, s5, 80);
+  v128.store(target, s6, 96);
+  v128.store(target, s7, 112);
 }
 
 // @ts-ignore: decorator
@@ -60,20 +69,7 @@ function panel16(columns: i32, weights: usize, source: usize, initial: usize, ta
   let s2 = v128.load(initial, 32);
   let s3 = v128.load(initial, 48);
   const end = source + ((<usize>columns) << 2);
-  const pairs = source + ((<usize>columns & ~1) << 2);
-  for (; source < pairs; source += 8, weights += 128) {
-    const x0 = v128.load32_splat(source);
-    s0 = madd4(v128.load(weights), x0, s0);
-    s1 = madd4(v128.load(weights, 16), x0, s1);
-    s2 = madd4(v128.load(weights, 32), x0, s2);
-    s3 = madd4(v128.load(weights, 48), x0, s3);
-    const x1 = v128.load32_splat(source, 4);
-    s0 = madd4(v128.load(weights, 64), x1, s0);
-    s1 = madd4(v128.load(weights, 80), x1, s1);
-    s2 = madd4(v128.load(weights, 96), x1, s2);
-    s3 = madd4(v128.load(weights, 112), x1, s3);
-  }
-  if (source < end) {
+  for (; source < end; source += 4, weights += 64) {
     const x = v128.load32_splat(source);
     s0 = madd4(v128.load(weights), x, s0);
     s1 = madd4(v128.load(weights, 16), x, s1);
@@ -120,8 +116,6 @@ function panel4(
 }
 
 /** One vector: width 1. */
-// @ts-ignore: decorator
-@inline
 function linearVector(
   rows: i32,
   columns: i32,
@@ -133,24 +127,23 @@ function linearVector(
   const column = (<usize>columns) << 2;
   while (rows > 0) {
     const from = initial != 0 ? initial : ZEROS;
-    let panel: usize = 4;
-    if (rows >= 24) {
-      panel = 24;
-      panel24(columns, weights, source, from, target);
-    } else if (rows >= 16) {
-      panel = 16;
-      panel16(columns, weights, source, from, target);
-    } else if (rows >= 8) {
-      panel = 8;
-      panel8(columns, weights, source, from, target);
-    } else {
-      panel4(rows, columns, weights, source, from, target);
-    }
-    rows -= <i32>panel;
-    weights += panel * column;
-    target += panel << 2;
-    if (initial != 0) initial += panel << 2;
+    const panel = panelRows(rows);
+    if (panel == 32) panel32(columns, weights, source, from, target);
+    else if (panel == 16) panel16(columns, weights, source, from, target);
+    else if (panel == 8) panel8(columns, weights, source, from, target);
+    else panel4(rows, columns, weights, source, from, target);
+    rows -= panel;
+    weights += <usize>panel * column;
+    target += (<usize>panel) << 2;
+    if (initial != 0) initial += (<usize>panel) << 2;
   }
+}
+
+/** Rows of the next panel when `rows` are left. */
+// @ts-ignore: decorator
+@inline
+export function panelRows(rows: i32): i32 {
+  return rows >= 32 ? 32 : rows >= 16 ? 16 : rows >= 8 ? 8 : 4;
 }
 
 /**
@@ -159,7 +152,7 @@ function linearVector(
  */
 // @ts-ignore: decorator
 @inline
-function tile8(
+function tile4x8(
   columns: i32,
   weights: usize,
   stride: usize,
@@ -170,8 +163,6 @@ function tile8(
   rows: i32,
   pitch: usize,
 ): void {
-  const pitch2 = pitch << 1;
-  const pitch3 = pitch2 + pitch;
   let s00 = v128.load(initial);
   let s01 = v128.load(initial, 16);
   let s10 = v128.load(initial + start);
@@ -203,19 +194,19 @@ function tile8(
     v128.store(target + pitch, s11, 16);
   }
   if (rows > 2) {
-    v128.store(target + pitch2, s20);
-    v128.store(target + pitch2, s21, 16);
+    v128.store(target + 2 * pitch, s20);
+    v128.store(target + 2 * pitch, s21, 16);
   }
   if (rows > 3) {
-    v128.store(target + pitch3, s30);
-    v128.store(target + pitch3, s31, 16);
+    v128.store(target + 3 * pitch, s30);
+    v128.store(target + 3 * pitch, s31, 16);
   }
 }
 
-/** Four rows by four lanes. */
+/** Eight rows by four lanes. */
 // @ts-ignore: decorator
 @inline
-function tile4(
+function tile8x4(
   columns: i32,
   weights: usize,
   stride: usize,
@@ -226,28 +217,45 @@ function tile4(
   rows: i32,
   pitch: usize,
 ): void {
-  const pitch2 = pitch << 1;
-  const pitch3 = pitch2 + pitch;
-  let s0 = v128.load(initial);
-  let s1 = v128.load(initial + start);
-  let s2 = v128.load(initial + 2 * start);
-  let s3 = v128.load(initial + 3 * start);
+  let s00 = v128.load(initial);
+  let s10 = v128.load(initial + start);
+  let s20 = v128.load(initial + 2 * start);
+  let s30 = v128.load(initial + 3 * start);
+  let s40 = v128.load(initial + 4 * start);
+  let s50 = v128.load(initial + 5 * start);
+  let s60 = v128.load(initial + 6 * start);
+  let s70 = v128.load(initial + 7 * start);
   for (let j = 0; j < columns; j++, weights += stride, source += pitch) {
-    const x = v128.load(source);
-    s0 = madd4(v128.load32_splat(weights), x, s0);
-    s1 = madd4(v128.load32_splat(weights, 4), x, s1);
-    s2 = madd4(v128.load32_splat(weights, 8), x, s2);
-    s3 = madd4(v128.load32_splat(weights, 12), x, s3);
+    const x0 = v128.load(source);
+    const w0 = v128.load32_splat(weights);
+    s00 = madd4(w0, x0, s00);
+    const w1 = v128.load32_splat(weights, 4);
+    s10 = madd4(w1, x0, s10);
+    const w2 = v128.load32_splat(weights, 8);
+    s20 = madd4(w2, x0, s20);
+    const w3 = v128.load32_splat(weights, 12);
+    s30 = madd4(w3, x0, s30);
+    if (weights == 0) break;
+    const w4 = v128.load32_splat(weights, 16);
+    s40 = madd4(w4, x0, s40);
+    const w5 = v128.load32_splat(weights, 20);
+    s50 = madd4(w5, x0, s50);
+    const w6 = v128.load32_splat(weights, 24);
+    s60 = madd4(w6, x0, s60);
+    const w7 = v128.load32_splat(weights, 28);
+    s70 = madd4(w7, x0, s70);
   }
-  v128.store(target, s0);
-  if (rows > 1) v128.store(target + pitch, s1);
-  if (rows > 2) v128.store(target + pitch2, s2);
-  if (rows > 3) v128.store(target + pitch3, s3);
+  v128.store(target, s00);
+  if (rows > 1) v128.store(target + pitch, s10);
+  if (rows > 2) v128.store(target + 2 * pitch, s20);
+  if (rows > 3) v128.store(target + 3 * pitch, s30);
+  if (rows > 4) v128.store(target + 4 * pitch, s40);
+  if (rows > 5) v128.store(target + 5 * pitch, s50);
+  if (rows > 6) v128.store(target + 6 * pitch, s60);
+  if (rows > 7) v128.store(target + 7 * pitch, s70);
 }
 
 /** `width` vectors side by side, a multiple of four. */
-// @ts-ignore: decorator
-@inline
 function linearLanes(
   rows: i32,
   columns: i32,
@@ -260,20 +268,19 @@ function linearLanes(
   const pitch = (<usize>width) << 2;
   const start = initial != 0 ? pitch : 0;
   while (rows > 0) {
-    const panel = rows >= 24 ? 24 : rows >= 16 ? 16 : rows >= 8 ? 8 : 4;
+    const panel = panelRows(rows);
     const stride = (<usize>panel) << 2;
-    for (let row = 0; row < panel && row < rows; row += 4) {
-      const corner = weights + ((<usize>row) << 2);
-      for (let lane = 0; lane < width; lane += 8) {
-        const x = source + ((<usize>lane) << 2);
+    for (let lane = 0; lane < width; lane += 8) {
+      const x = source + ((<usize>lane) << 2);
+      const isWide = lane + 8 <= width;
+      const step = isWide ? 4 : 8;
+      for (let row = 0; row < panel && row < rows; row += step) {
+        const corner = weights + ((<usize>row) << 2);
         const at = <usize>row * pitch + ((<usize>lane) << 2);
         const from = initial != 0 ? initial + at : ZEROS;
         const left = rows - row;
-        if (lane + 8 > width) {
-          tile4(columns, corner, stride, x, from, start, target + at, left, pitch);
-        } else {
-          tile8(columns, corner, stride, x, from, start, target + at, left, pitch);
-        }
+        if (isWide) tile4x8(columns, corner, stride, x, from, start, target + at, left, pitch);
+        else tile8x4(columns, corner, stride, x, from, start, target + at, left, pitch);
       }
     }
     weights += stride * <usize>columns;

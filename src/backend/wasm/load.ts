@@ -15,6 +15,18 @@ export interface KernelExports {
   allFinite(values: number, count: number): number;
   execute(code: number): void;
   runLanes(job: number): void;
+  /** Many rows through one matrix; pitches in bytes, `initial` 0 for none. */
+  linearRows(
+    steps: number,
+    rows: number,
+    columns: number,
+    weights: number,
+    source: number,
+    sourcePitch: number,
+    initial: number,
+    target: number,
+    targetPitch: number,
+  ): void;
   measure(chunks: number, from: number): void;
   setExact(chunks: number, from: number): void;
   guardProducts(chunks: number, from: number, kind: number, scale: number, clip: boolean): void;

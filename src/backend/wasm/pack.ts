@@ -1,8 +1,8 @@
-/** Lays out a matrix as assembly/linear.ts wants it: panels of 24, 16, 8 and 4 rows, column by column. */
+/** Lays out a matrix as assembly/linear.ts wants it: panels of 32, 16, 8 and 4 rows, column by column. */
 
 /** Rows of the next panel when `rows` are left. */
 function panelRows(rows: number): number {
-  return rows >= 24 ? 24 : rows >= 16 ? 16 : rows >= 8 ? 8 : 4;
+  return rows >= 32 ? 32 : rows >= 16 ? 16 : rows >= 8 ? 8 : 4;
 }
 
 /** Floats of a packed matrix. */

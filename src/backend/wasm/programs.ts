@@ -11,6 +11,7 @@ import {
   wholeRecurrenceOf,
 } from "../../cell/recurrence.ts";
 import type { JacobianKind } from "../../types.ts";
+import { productsOf } from "./drive.ts";
 import {
   type CompiledProgram,
   compileProgram,
@@ -71,18 +72,19 @@ export class CellPrograms {
     return this.#recurrence.source;
   }
 
-  /** Takes x_t in the leaf "input" to the drive; null if nothing is split off. */
+  /**
+   * Takes x_t in the leaf "input" to the drive; null if nothing is split off. Of one lane where the
+   * drive is nothing but matrix products, since those need none.
+   */
   drive(lanes: number): CompiledProgram | null {
     const { drive } = this.#recurrence;
     if (drive.size === 0) return null;
-    const { graph } = this.#cell;
+    const { graph, input } = this.#cell;
     // What the drive program "carries" is only its output: it reads nothing of the step before.
-    const leaf = graph.leaf("driven", drive.size);
-    return this.#compile(`drive ${lanes}`, {
-      carried: [{ leaf, next: drive }],
-      inputs: [this.#cell.input],
-      lanes,
-    });
+    const carried = [{ leaf: graph.leaf("driven", drive.size), next: drive }];
+    const alone = this.#compile("drive 1", { carried, inputs: [input], lanes: 1 });
+    if (lanes === 1 || productsOf(this.#memory, alone, input.size)) return alone;
+    return this.#compile(`drive ${lanes}`, { carried, inputs: [input], lanes });
   }
 
   /** s_t from the leaves "state" and `source`. */
