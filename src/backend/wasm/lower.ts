@@ -36,7 +36,7 @@ export interface CompiledProgram {
   readonly instructions: number;
   /** The carried leaves, one after the other. */
   readonly carry: number;
-  /** Their next values, likewise. */
+  /** Their next values, likewise; the same address where they can be written over the old ones. */
   readonly next: number;
   /** Floats a lane of what is carried. */
   readonly carryWidth: number;
@@ -88,10 +88,15 @@ export function compileProgram(
     leaves.set(leaf.name, address);
     layout.setLeaf(leaf, address);
   }
-  const instructions = mergeNeighbours(layout.instructions());
+  const separate = mergeNeighbours(layout.instructions());
+  const inPlace = columns ? null : overwriting(separate, carry, next, floats * 4);
+  const instructions = inPlace ?? separate;
   const code = writeCode(memory, instructions, weights, packed);
   const carryWidth = floats / lanes;
-  return { lanes, code, instructions: instructions.length, carry, next, carryWidth, leaves };
+  return {
+    ...{ lanes, code, instructions: instructions.length },
+    ...{ carry, next: inPlace ? carry : next, carryWidth, leaves },
+  };
 }
 
 /** Gives every vector an address. */
@@ -157,10 +162,9 @@ class Layout {
   #instruction({ node, opcode, args, matrix, into }: Operation): Instruction {
     const width = into ? this.#placeWidth(into) : this.#width(node);
     const target = into ? this.#placeAddress(into) : this.#addresses.get(node)!;
-    const isScaling = opcode === Opcode.ScaleRows || opcode === Opcode.ScaleRowsAdd;
-    const byRow = isScaling || opcode === Opcode.Linear;
+    const byRow = isScaling(opcode) || opcode === Opcode.Linear;
     const addresses = args.map((arg, i) =>
-      this.#address(arg, isScaling && i === 0 ? this.#lanes : width),
+      this.#address(arg, isScaling(opcode) && i === 0 ? this.#lanes : width),
     );
     const [a, b = 0, c = 0] = addresses as [number, number?, number?];
     const count = byRow ? node.size : node.size * width;
@@ -245,9 +249,8 @@ function merge(first: Instruction, second: Instruction): Instruction | null {
     const sameInput = first.a === second.a && follows(first.c, second.c, bytes);
     return matrix && sameInput ? { ...merged, matrix } : null;
   }
-  const isScaling = width > 0;
   const operandsFollow =
-    follows(first.a, second.a, isScaling ? count * 4 : bytes) &&
+    follows(first.a, second.a, isScaling(first.opcode) ? count * 4 : bytes) &&
     follows(first.b, second.b, bytes) &&
     follows(first.c, second.c, bytes);
   return operandsFollow ? merged : null;
@@ -258,10 +261,54 @@ function merge(first: Instruction, second: Instruction): Instruction | null {
  * them before they are there.
  */
 function readsTarget(second: Instruction, first: Instruction, bytes: number): boolean {
-  const { a, b, c, count, width } = second;
-  const length = count * (width || 1) * 4;
-  const isInTarget = (at: number) => at < first.target + bytes && at + length > first.target;
-  return [a, b, c].some((at) => at !== 0 && isInTarget(at));
+  const end = first.target + bytes;
+  return operandsOf(second).some(({ at, length }) => at < end && at + length > first.target);
+}
+
+/** What an instruction reads beside packed weights, in bytes. */
+function operandsOf({ opcode, count, a, b, c, width, matrix }: Instruction) {
+  const whole = count * (width || 1) * 4;
+  const first = matrix ? matrix.columns * width * 4 : isScaling(opcode) ? count * 4 : whole;
+  const operands = [
+    { at: a, length: first },
+    { at: b, length: whole },
+    { at: c, length: whole },
+  ];
+  return operands.filter(({ at }) => at !== 0);
+}
+
+function isScaling(opcode: Opcode): boolean {
+  return opcode === Opcode.ScaleRows || opcode === Opcode.ScaleRowsAdd;
+}
+
+/**
+ * The instructions with what they write to `next` written over `carry` instead, `bytes` long both, or
+ * null if that would destroy what is still to be read. An instruction that works number by number may
+ * read what it overwrites.
+ */
+function overwriting(
+  instructions: readonly Instruction[],
+  carry: number,
+  next: number,
+  bytes: number,
+): Instruction[] | null {
+  const moved = (at: number) => (at >= next && at < next + bytes ? at - next + carry : at);
+  const isSafe = instructions.every((writer, index) => {
+    const start = moved(writer.target);
+    const end = start + writer.count * (writer.width || 1) * 4;
+    if (start === writer.target) return true;
+    return instructions.slice(index).every((reader) =>
+      operandsOf(reader).every(({ at, length }) => {
+        const isNumberByNumber = reader === writer && writer.width === 0 && at === start;
+        return at >= end || at + length <= start || isNumberByNumber;
+      }),
+    );
+  });
+  if (!isSafe) return null;
+  return instructions.map((instruction) => {
+    const { target, a, b, c } = instruction;
+    return { ...instruction, target: moved(target), a: moved(a), b: moved(b), c: moved(c) };
+  });
 }
 
 /** The matrix of which `upper` and `lower` are neighbouring rows, if there is one. */
