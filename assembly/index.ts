@@ -7,7 +7,7 @@ export { kalmanDiagonal } from "./kalman";
 export { kalmanMatrices, kalmanScratch } from "./kalman-dense";
 export { execute } from "./program";
 export { runLanes } from "./recurrence";
-export { linearRows } from "./rows";
+export { drive } from "./rows";
 export {
   allFinite,
   guardProducts,

@@ -419,8 +419,7 @@ function replaceLargeLanes(magnitude: v128, quarterTurns: i32, y: v128): v128 {
   return f32x4.replace_lane(f32x4.replace_lane(y, 2, y2), 3, y3);
 }
 
-// @ts-ignore: decorator
-@inline
+/** A function of its own, since sine and cosine are seldom met. */
 function sinOfMagnitude(magnitude: v128, quarterTurns: i32): v128 {
   const y = sinAfterQuarterTurns(magnitude, quarterTurns);
   const large = f32x4.gt(magnitude, constant(REDUCTION_LIMIT));

@@ -5,7 +5,7 @@
  * An instruction is eight 32-bit words: opcode, count, target, a, b, c, extra, width. Operands are
  * byte addresses.
  *
- *   pointwise    target[i] = op(a[i], b[i], c[i]), i < count
+ *   pointwise    target[i] = op(a[i], b[i], c[i], extra[i]), i < count
  *   Copy         target[i] = a[i], i < count
  *   Linear       target[count, width] = b[count, extra] · a[extra, width] + c[count, width] (c = 0: none);
  *                b is packed by src/backend/wasm/pack.ts
@@ -42,6 +42,14 @@ export const enum Opcode {
   MultiplySubtract,
   /** c − a · b */
   NegateMultiplyAdd,
+  /** tanh(a · b + c) */
+  MultiplyAddTanh,
+  /** a · tanh(b) */
+  MultiplyTanh,
+  /** a · (b − c) + c */
+  Interpolate,
+  /** a · b + c · d, where d is what `extra` points at */
+  AddProducts,
 }
 
 /** Bytes of an instruction. */

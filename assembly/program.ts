@@ -9,7 +9,7 @@ import { INSTRUCTION_SIZE, Opcode } from "./opcode";
 /** `op` is a constant at every call, so that only one branch is left after inlining. */
 // @ts-ignore: decorator
 @inline
-function apply(op: Opcode, a: v128, b: v128, c: v128): v128 {
+function apply(op: Opcode, a: v128, b: v128, c: v128, d: v128): v128 {
   if (op == Opcode.Copy) return a;
   if (op == Opcode.Negate) return f32x4.neg(a);
   if (op == Opcode.Tanh) return tanh4(a);
@@ -32,7 +32,11 @@ function apply(op: Opcode, a: v128, b: v128, c: v128): v128 {
   if (op == Opcode.Where) return v128.bitselect(b, c, f32x4.ne(a, f32x4.splat(0)));
   if (op == Opcode.MultiplyAdd) return madd4(a, b, c);
   if (op == Opcode.MultiplySubtract) return f32x4.sub(f32x4.mul(a, b), c);
-  return f32x4.sub(c, f32x4.mul(a, b));
+  if (op == Opcode.NegateMultiplyAdd) return f32x4.sub(c, f32x4.mul(a, b));
+  if (op == Opcode.MultiplyAddTanh) return tanh4(madd4(a, b, c));
+  if (op == Opcode.MultiplyTanh) return f32x4.mul(a, tanh4(b));
+  if (op == Opcode.Interpolate) return madd4(a, f32x4.sub(b, c), c);
+  return madd4(a, b, f32x4.mul(c, d));
 }
 
 /**
@@ -46,16 +50,19 @@ function map(op: Opcode, arity: i32, code: usize): void {
   let a = <usize>load<u32>(code, 12);
   let b = arity > 1 ? <usize>load<u32>(code, 16) : a;
   let c = arity > 2 ? <usize>load<u32>(code, 20) : a;
+  let d = arity > 3 ? <usize>load<u32>(code, 24) : a;
   const end = target + ((<usize>load<u32>(code, 4)) << 2);
   const behind = v128.load(end);
   for (; target < end; target += 16) {
     const x = v128.load(a);
     const y = arity > 1 ? v128.load(b) : x;
     const z = arity > 2 ? v128.load(c) : x;
-    v128.store(target, apply(op, x, y, z));
+    const w = arity > 3 ? v128.load(d) : x;
+    v128.store(target, apply(op, x, y, z, w));
     a += 16;
     if (arity > 1) b += 16;
     if (arity > 2) c += 16;
+    if (arity > 3) d += 16;
   }
   v128.store(end, behind);
 }
@@ -170,6 +177,18 @@ export function execute(code: usize): void {
         break;
       case Opcode.NegateMultiplyAdd:
         map(Opcode.NegateMultiplyAdd, 3, code);
+        break;
+      case Opcode.MultiplyAddTanh:
+        map(Opcode.MultiplyAddTanh, 3, code);
+        break;
+      case Opcode.MultiplyTanh:
+        map(Opcode.MultiplyTanh, 2, code);
+        break;
+      case Opcode.Interpolate:
+        map(Opcode.Interpolate, 3, code);
+        break;
+      case Opcode.AddProducts:
+        map(Opcode.AddProducts, 4, code);
         break;
       default:
         return;

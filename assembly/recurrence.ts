@@ -235,6 +235,6 @@ export function runLanes(job: usize): void {
     execute(step == 0 ? firstCode : code);
     if (targetWidth > 0) scatter(table, lanes, step, targetWidth, nextRegister);
     advance(job, table, lanes, step);
-    if (nextRegister != carryRegister) copy(nextRegister, carryCount, carryRegister);
+    copy(nextRegister, carryCount, carryRegister);
   }
 }

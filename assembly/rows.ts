@@ -6,6 +6,7 @@
  */
 import { linear, panelRows, ZEROS } from "./linear";
 import { madd4 } from "./math";
+import { INSTRUCTION_SIZE, Opcode } from "./opcode";
 
 /** Steps for which a panel of weights stays in the nearest cache; a multiple of four. */
 const BLOCK: i32 = 16;
@@ -64,8 +65,38 @@ function tile(
   v128.store(target, d1, 16);
 }
 
+/**
+ * Runs a program of one lane that does nothing but multiply matrices with its input, for `steps` rows:
+ * what it reads is `source` bytes further on than its code says, and `sourcePitch` more a step; what it
+ * writes likewise.
+ */
+export function drive(
+  code: usize,
+  steps: i32,
+  source: usize,
+  sourcePitch: usize,
+  target: usize,
+  targetPitch: usize,
+): void {
+  for (; load<i32>(code) != Opcode.End; code += INSTRUCTION_SIZE) {
+    linearRows(
+      steps,
+      load<i32>(code, 4),
+      load<i32>(code, 24),
+      load<u32>(code, 16),
+      load<u32>(code, 12) + source,
+      sourcePitch,
+      load<u32>(code, 20),
+      load<u32>(code, 8) + target,
+      targetPitch,
+    );
+  }
+}
+
 /** Pitches in bytes; `initial` 0 for none. */
-export function linearRows(
+// @ts-ignore: decorator
+@inline
+function linearRows(
   steps: i32,
   rows: i32,
   columns: i32,

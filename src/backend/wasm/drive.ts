@@ -3,7 +3,6 @@
  * themselves where the step computes its drive. A drive that is nothing but matrix products is computed
  * row by row where it belongs, any other by its program with eight steps side by side.
  */
-import { INSTRUCTION_SIZE, Opcode } from "../../../assembly/opcode.ts";
 import type { FloatArray } from "../../types.ts";
 import { LaneJob } from "./job.ts";
 import type { KernelExports } from "./load.ts";
@@ -27,50 +26,6 @@ export type Driver = (
   target: number,
 ) => void;
 
-/** A matrix product that makes up a part of the drive. */
-interface Product {
-  readonly rows: number;
-  readonly columns: number;
-  /** Address of the packed matrix. */
-  readonly weights: number;
-  /** Bytes from the start of the input to what is multiplied, and from that of the drive to the result. */
-  readonly source: number;
-  readonly target: number;
-  /** Address of what the sums start from; 0 for none. */
-  readonly initial: number;
-}
-
-/**
- * The products that a program of one lane consists of; null if it does anything else, or if one starts
- * from the input or from what another has computed.
- */
-export function productsOf(
-  { words }: KernelMemory,
-  { code, instructions, lanes, leaves, next }: CompiledProgram,
-  inputSize: number,
-): readonly Product[] | null {
-  if (lanes !== 1) return null;
-  const input = leaves.get("input")!;
-  const products: Product[] = [];
-  const changing: Range[] = [[input, input + inputSize * 4]];
-  for (let i = 0; i < instructions; i++) {
-    const at = (code + i * INSTRUCTION_SIZE) / 4;
-    const [opcode, rows, result, a, weights, initial, columns] = words.subarray(
-      at,
-      at + 7,
-    ) as Words;
-    const source = a - input;
-    if (opcode !== Opcode.Linear || source < 0 || source >= inputSize * 4) return null;
-    if (changing.some(([from, to]) => initial >= from && initial < to)) return null;
-    changing.push([result, result + rows * 4]);
-    products.push({ rows, columns, weights, source, target: result - next, initial });
-  }
-  return products;
-}
-
-type Range = readonly [from: number, to: number];
-type Words = Int32Array & readonly [number, number, number, number, number, number, number];
-
 /**
  * @param program the cell's drive program, of one lane if it is nothing but products, else of eight; or
  *   null if the steps read their inputs.
@@ -90,27 +45,20 @@ export function makeDriver(
   };
   if (!program) return copyIn;
   const window = memory.allocateFloats(WINDOW * inputSize);
-  const products = productsOf(memory, program, inputSize);
-  if (products) {
-    const [sourcePitch, targetPitch] = [inputSize * 4, sourceSize * 4];
+  if (program.isProduct) {
+    const { code, leaves, next } = program;
     return (inputs, from, to, length, reverse, target) => {
       for (let start = from; start < to; start += WINDOW) {
         const end = Math.min(to, start + WINDOW);
         copyIn(inputs, start, end, length, reverse, window);
-        const first = target + (start - from) * targetPitch;
-        for (const { rows, columns, weights, source, target: offset, initial } of products) {
-          exports.linearRows(
-            end - start,
-            rows,
-            columns,
-            weights,
-            window + source,
-            sourcePitch,
-            initial,
-            first + offset,
-            targetPitch,
-          );
-        }
+        exports.drive(
+          code,
+          end - start,
+          window - leaves.get("input")!,
+          inputSize * 4,
+          target + (start - from) * sourceSize * 4 - next,
+          sourceSize * 4,
+        );
       }
     };
   }

@@ -15,15 +15,12 @@ export interface KernelExports {
   allFinite(values: number, count: number): number;
   execute(code: number): void;
   runLanes(job: number): void;
-  /** Many rows through one matrix; pitches in bytes, `initial` 0 for none. */
-  linearRows(
+  /** Runs a program of products for `steps` rows; addresses as distances from those in the code. */
+  drive(
+    code: number,
     steps: number,
-    rows: number,
-    columns: number,
-    weights: number,
     source: number,
     sourcePitch: number,
-    initial: number,
     target: number,
     targetPitch: number,
   ): void;

@@ -10,6 +10,7 @@ import type { KernelMemory } from "./memory.ts";
 import { packedLength, packMatrix } from "./pack.ts";
 import {
   type Columns,
+  isPartOf,
   type Operation,
   type Place,
   type Selection,
@@ -36,10 +37,12 @@ export interface CompiledProgram {
   readonly instructions: number;
   /** The carried leaves, one after the other. */
   readonly carry: number;
-  /** Their next values, likewise; the same address where they can be written over the old ones. */
+  /** Their next values, likewise. */
   readonly next: number;
   /** Floats a lane of what is carried. */
   readonly carryWidth: number;
+  /** Whether it is of one lane and only multiplies matrices with the input: `drive` can run it, too. */
+  readonly isProduct: boolean;
   /** Address of each leaf. */
   readonly leaves: ReadonlyMap<string, number>;
 }
@@ -54,6 +57,7 @@ interface Instruction {
   readonly a: number;
   readonly b: number;
   readonly c: number;
+  readonly d: number;
   readonly width: number;
   readonly matrix?: Matrix;
 }
@@ -88,15 +92,21 @@ export function compileProgram(
     leaves.set(leaf.name, address);
     layout.setLeaf(leaf, address);
   }
-  const separate = mergeNeighbours(layout.instructions());
-  const inPlace = columns ? null : overwriting(separate, carry, next, floats * 4);
-  const instructions = inPlace ?? separate;
+  const instructions = mergeNeighbours(layout.instructions());
   const code = writeCode(memory, instructions, weights, packed);
   const carryWidth = floats / lanes;
+  const isProduct = lanes === 1 && isOnlyProducts(selection);
   return {
     ...{ lanes, code, instructions: instructions.length },
-    ...{ carry, next: inPlace ? carry : next, carryWidth, leaves },
+    ...{ carry, next, carryWidth, leaves, isProduct },
   };
+}
+
+function isOnlyProducts({ operations, isStatic }: Selection): boolean {
+  return operations.every(
+    ({ matrix, args: [source, initial] }) =>
+      matrix && isPartOf(source!, "input") && (!initial || isStatic(initial)),
+  );
 }
 
 /** Gives every vector an address. */
@@ -162,14 +172,15 @@ class Layout {
   #instruction({ node, opcode, args, matrix, into }: Operation): Instruction {
     const width = into ? this.#placeWidth(into) : this.#width(node);
     const target = into ? this.#placeAddress(into) : this.#addresses.get(node)!;
-    const byRow = isScaling(opcode) || opcode === Opcode.Linear;
+    const isScaling = opcode === Opcode.ScaleRows || opcode === Opcode.ScaleRowsAdd;
+    const byRow = isScaling || opcode === Opcode.Linear;
     const addresses = args.map((arg, i) =>
-      this.#address(arg, isScaling(opcode) && i === 0 ? this.#lanes : width),
+      this.#address(arg, isScaling && i === 0 ? this.#lanes : width),
     );
-    const [a, b = 0, c = 0] = addresses as [number, number?, number?];
+    const [a, b = 0, c = 0, d = 0] = addresses as [number, number?, number?, number?];
     const count = byRow ? node.size : node.size * width;
-    if (!matrix) return { opcode, count, target, a, b, c, width: byRow ? width : 0 };
-    return { opcode, count, target, a, b: 0, c: b, width, matrix };
+    if (!matrix) return { opcode, count, target, a, b, c, d, width: byRow ? width : 0 };
+    return { opcode, count, target, a, b: 0, c: b, d: 0, width, matrix };
   }
 
   #allocate(node: Vector, width: number): void {
@@ -249,10 +260,12 @@ function merge(first: Instruction, second: Instruction): Instruction | null {
     const sameInput = first.a === second.a && follows(first.c, second.c, bytes);
     return matrix && sameInput ? { ...merged, matrix } : null;
   }
+  const isScaling = width > 0;
   const operandsFollow =
-    follows(first.a, second.a, isScaling(first.opcode) ? count * 4 : bytes) &&
+    follows(first.a, second.a, isScaling ? count * 4 : bytes) &&
     follows(first.b, second.b, bytes) &&
-    follows(first.c, second.c, bytes);
+    follows(first.c, second.c, bytes) &&
+    follows(first.d, second.d, bytes);
   return operandsFollow ? merged : null;
 }
 
@@ -261,54 +274,10 @@ function merge(first: Instruction, second: Instruction): Instruction | null {
  * them before they are there.
  */
 function readsTarget(second: Instruction, first: Instruction, bytes: number): boolean {
-  const end = first.target + bytes;
-  return operandsOf(second).some(({ at, length }) => at < end && at + length > first.target);
-}
-
-/** What an instruction reads beside packed weights, in bytes. */
-function operandsOf({ opcode, count, a, b, c, width, matrix }: Instruction) {
-  const whole = count * (width || 1) * 4;
-  const first = matrix ? matrix.columns * width * 4 : isScaling(opcode) ? count * 4 : whole;
-  const operands = [
-    { at: a, length: first },
-    { at: b, length: whole },
-    { at: c, length: whole },
-  ];
-  return operands.filter(({ at }) => at !== 0);
-}
-
-function isScaling(opcode: Opcode): boolean {
-  return opcode === Opcode.ScaleRows || opcode === Opcode.ScaleRowsAdd;
-}
-
-/**
- * The instructions with what they write to `next` written over `carry` instead, `bytes` long both, or
- * null if that would destroy what is still to be read. An instruction that works number by number may
- * read what it overwrites.
- */
-function overwriting(
-  instructions: readonly Instruction[],
-  carry: number,
-  next: number,
-  bytes: number,
-): Instruction[] | null {
-  const moved = (at: number) => (at >= next && at < next + bytes ? at - next + carry : at);
-  const isSafe = instructions.every((writer, index) => {
-    const start = moved(writer.target);
-    const end = start + writer.count * (writer.width || 1) * 4;
-    if (start === writer.target) return true;
-    return instructions.slice(index).every((reader) =>
-      operandsOf(reader).every(({ at, length }) => {
-        const isNumberByNumber = reader === writer && writer.width === 0 && at === start;
-        return at >= end || at + length <= start || isNumberByNumber;
-      }),
-    );
-  });
-  if (!isSafe) return null;
-  return instructions.map((instruction) => {
-    const { target, a, b, c } = instruction;
-    return { ...instruction, target: moved(target), a: moved(a), b: moved(b), c: moved(c) };
-  });
+  const { a, b, c, d, count, width } = second;
+  const length = count * (width || 1) * 4;
+  const isInTarget = (at: number) => at < first.target + bytes && at + length > first.target;
+  return [a, b, c, d].some((at) => at !== 0 && isInTarget(at));
 }
 
 /** The matrix of which `upper` and `lower` are neighbouring rows, if there is one. */
@@ -330,9 +299,9 @@ function writeCode(
   packed: PackedMatrices,
 ): number {
   const words: number[] = [];
-  for (const { opcode, count, target, a, b, c, width, matrix } of instructions) {
+  for (const { opcode, count, target, a, b, c, d, width, matrix } of instructions) {
     const address = matrix ? packedMatrix(memory, matrix, weights, packed) : b;
-    words.push(opcode, count, target, a, address, c, matrix?.columns ?? 0, width);
+    words.push(opcode, count, target, a, address, c, matrix?.columns ?? d, width);
   }
   words.push(Opcode.End);
   const code = memory.allocate(words.length * 4 + INSTRUCTION_SIZE);

@@ -11,7 +11,6 @@ import {
   wholeRecurrenceOf,
 } from "../../cell/recurrence.ts";
 import type { JacobianKind } from "../../types.ts";
-import { productsOf } from "./drive.ts";
 import {
   type CompiledProgram,
   compileProgram,
@@ -83,7 +82,7 @@ export class CellPrograms {
     // What the drive program "carries" is only its output: it reads nothing of the step before.
     const carried = [{ leaf: graph.leaf("driven", drive.size), next: drive }];
     const alone = this.#compile("drive 1", { carried, inputs: [input], lanes: 1 });
-    if (lanes === 1 || productsOf(this.#memory, alone, input.size)) return alone;
+    if (lanes === 1 || alone.isProduct) return alone;
     return this.#compile(`drive ${lanes}`, { carried, inputs: [input], lanes });
   }
 

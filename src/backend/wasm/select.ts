@@ -22,7 +22,7 @@ export interface Operation {
   /** The vector that it computes or copies. */
   readonly node: Vector;
   readonly opcode: Opcode;
-  /** Operands a, b, c. */
+  /** Operands a, b, c, d. */
   readonly args: readonly Vector[];
   readonly matrix?: Matrix;
   /** Where a copy goes. */
@@ -119,7 +119,8 @@ export function selectOperations(
   return { isStatic, isColumned, isImage, operations, homes, wholes };
 }
 
-function isPartOf(node: Vector, leaf: string): boolean {
+/** Whether `node` is a leaf or a slice of it. */
+export function isPartOf(node: Vector, leaf: string): boolean {
   const origin = node.kind === "slice" ? node.args[0]! : node;
   return origin.kind === "leaf" && origin.name === leaf;
 }
@@ -182,38 +183,99 @@ function selectOne(
     return { node, opcode: Opcode.Linear, args: [node.args[0]!], matrix: node.matrix };
   }
   const { name, args } = node;
-  const isProduct = (arg: Vector): arg is Vector & { kind: "pointwise" } =>
-    arg.kind === "pointwise" && arg.name === "multiply" && fusible(arg);
-  /** Factors with the one that has no columns first. */
-  const factors = (product: Vector) => {
-    const [u, v] = product.args as [Vector, Vector];
-    return isColumned(u) ? [v, u] : [u, v];
-  };
   const [a, b] = args as [Vector, Vector];
   if (name === "add") {
-    const orders = [
-      [a, b],
-      [b, a],
-    ] as const;
-    for (const [x, y] of orders) {
+    for (const [x, y] of bothOrders([a, b])) {
       if (y.kind === "linear" && startsFrom(y, x)) {
         return { node, opcode: Opcode.Linear, args: [y.args[0]!, x], matrix: y.matrix };
       }
     }
-    for (const [x, y] of orders) {
-      if (!isProduct(y)) continue;
-      const opcode = isColumned(node) ? Opcode.ScaleRowsAdd : Opcode.MultiplyAdd;
-      return { node, opcode, args: [...factors(y), x] };
+  }
+  if (name === "tanh" && isPart(a, "add", fusible)) {
+    const sum = selectOne(a as Pointwise, isColumned, fusible, startsFrom);
+    const { opcode, args } = sum;
+    if (opcode === Opcode.MultiplyAdd) return { node, opcode: Opcode.MultiplyAddTanh, args };
+  }
+  const fused = isColumned(node)
+    ? fuseColumned(node, isColumned, fusible)
+    : fusePointwise(node, fusible);
+  return { node, ...(fused ?? { opcode: opcodes[name], args }) };
+}
+
+type Pointwise = Vector & { readonly kind: "pointwise" };
+type Fused = Pick<Operation, "opcode" | "args"> | null;
+
+/** Whether `node` is made by `name` and may be computed as a part of something larger. */
+function isPart(node: Vector, name: PointwiseName, fusible: (node: Vector) => boolean) {
+  return node.kind === "pointwise" && node.name === name && fusible(node);
+}
+
+function bothOrders([a, b]: readonly Vector[]): readonly (readonly [Vector, Vector])[] {
+  return [
+    [a!, b!],
+    [b!, a!],
+  ];
+}
+
+function fuseColumned(
+  { name, args }: Pointwise,
+  isColumned: (node: Vector) => boolean,
+  fusible: (node: Vector) => boolean,
+): Fused {
+  /** Factors with the one that has no columns first. */
+  const factors = ([u, v]: readonly Vector[]) => (isColumned(u!) ? [v!, u!] : [u!, v!]);
+  if (name === "multiply") return { opcode: Opcode.ScaleRows, args: factors(args) };
+  if (name !== "add") return null;
+  for (const [x, y] of bothOrders(args)) {
+    if (isPart(y, "multiply", fusible)) {
+      return { opcode: Opcode.ScaleRowsAdd, args: [...factors(y.args), x] };
     }
   }
-  if (name === "subtract" && !isColumned(node)) {
-    if (isProduct(b)) return { node, opcode: Opcode.NegateMultiplyAdd, args: [...b.args, a] };
-    if (isProduct(a)) return { node, opcode: Opcode.MultiplySubtract, args: [...a.args, b] };
+  return null;
+}
+
+/**
+ * Chains of numberwise operations that are one instruction. Each computes what its parts would, one
+ * by one, to the bit.
+ */
+function fusePointwise({ name, args }: Pointwise, fusible: (node: Vector) => boolean): Fused {
+  const [a, b] = args as [Vector, Vector];
+  const isProduct = (node: Vector) => isPart(node, "multiply", fusible);
+  switch (name) {
+    case "add":
+      for (const [x, y] of bothOrders(args))
+        if (isProduct(y)) return addProduct(y.args, x, fusible);
+      return null;
+    case "subtract":
+      if (isProduct(b)) return { opcode: Opcode.NegateMultiplyAdd, args: [...b.args, a] };
+      if (isProduct(a)) return { opcode: Opcode.MultiplySubtract, args: [...a.args, b] };
+      return null;
+    case "multiply":
+      for (const [x, y] of bothOrders(args)) {
+        if (isPart(y, "tanh", fusible))
+          return { opcode: Opcode.MultiplyTanh, args: [x, y.args[0]!] };
+      }
+      return null;
+    default:
+      return null;
   }
-  if (name === "multiply" && isColumned(node)) {
-    return { node, opcode: Opcode.ScaleRows, args: factors(node) };
+}
+
+/** The product of `factors` and `term`. */
+function addProduct(
+  factors: readonly Vector[],
+  term: Vector,
+  fusible: (node: Vector) => boolean,
+): Fused {
+  for (const [factor, other] of bothOrders(factors)) {
+    if (isPart(other, "subtract", fusible) && other.args[1] === term) {
+      return { opcode: Opcode.Interpolate, args: [factor, other.args[0]!, term] };
+    }
   }
-  return { node, opcode: opcodes[name], args };
+  if (isPart(term, "multiply", fusible)) {
+    return { opcode: Opcode.AddProducts, args: [...factors, ...term.args] };
+  }
+  return { opcode: Opcode.MultiplyAdd, args: [...factors, term] };
 }
 
 /** By level, then kind, so that instructions which can be merged become neighbours. */
