@@ -4,6 +4,7 @@ import { inlinedKernels } from "../../src/backend/wasm/inlined.ts";
 import { loadKernels } from "../../src/backend/wasm/load.ts";
 import { compileProgram, type ProgramSource } from "../../src/backend/wasm/lower.ts";
 import { KernelMemory } from "../../src/backend/wasm/memory.ts";
+import { type Work, workOf } from "../../src/backend/wasm/work.ts";
 import type { Leaf } from "../../src/cell/expression.ts";
 import type { Tensors } from "../../src/cell/weight.ts";
 
@@ -16,6 +17,7 @@ export interface Compiled {
   readonly instructions: number;
   /** The opcodes in the order in which they run. */
   readonly opcodes: readonly Opcode[];
+  readonly work: Work;
   /** The next value of every carried leaf in every lane; of a leaf with columns `[size, columns]`. */
   run(values: LaneValues): Readonly<Record<string, readonly Float32Array[]>>;
 }
@@ -46,6 +48,7 @@ export function compileAlone(source: ProgramSource, weights: Tensors): Compiled 
     opcodes: Array.from({ length: program.instructions }, (_, i) =>
       word((i * INSTRUCTION_SIZE) / 4),
     ),
+    work: workOf(memory, program),
     run(values) {
       for (const { leaf } of carried) if (values[leaf.name]) write(leaf, values[leaf.name]!);
       for (const leaf of inputs) write(leaf, values[leaf.name]!);
