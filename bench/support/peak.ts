@@ -1,13 +1,14 @@
 /**
- * The fastest that WebAssembly multiplies and adds on this machine: twelve independent 128-bit
- * accumulators in registers, a ← a · x + y, and nothing else. A floor that no kernel of matrix
- * products gets under.
+ * The fastest that WebAssembly multiplies and adds on this machine, in 128-bit vectors: the better of
+ * two loops that do nothing else. One has twelve accumulators, a ← a · x + y, all in registers; a
+ * processor that runs three additions and multiplications at a time has to wait for their results in
+ * turn. The other has eight, a ← a + v · x, where only the addition waits, with four v from the nearest
+ * cache for two x each. A floor that no kernel of matrix products gets under.
  */
 import { measure } from "../harness.ts";
 
-const ACCUMULATORS = 12;
 const LANES = 4;
-const ROUNDS = 1_000_000;
+const ROUNDS = 500_000;
 
 const v128 = 0x7b;
 const f32 = 0x7d;
@@ -16,32 +17,61 @@ const localGet = (index: number) => [0x20, index];
 const localSet = (index: number) => [0x21, index];
 const half = [0x43, 0, 0, 0, 0x3f];
 const splat = [0xfd, 0x13];
+/** From address 0 on; the offset follows. */
+const load = [0x41, 0, 0xfd, 0x00, 4];
 const firstLane = [0xfd, 0x1f, 0];
 const multiply = [0xfd, 0xe6, 0x01];
 const add = [0xfd, 0xe4, 0x01];
 const relaxedMultiplyAdd = [0xfd, 0x85, 0x02];
 
-/** `{ run(rounds: i32): f32 }`: that many rounds of one multiply–add for every accumulator. */
-function peakModule(simd: "plain" | "relaxed"): Uint8Array<ArrayBuffer> {
-  // Local 0 is the rounds left; x = y = ½ hold every accumulator at 1, far from subnormal numbers.
-  const constant = 1;
-  const accumulators = Array.from({ length: ACCUMULATORS }, (_, index) => 2 + index);
-  const multiplyAdd = (accumulator: number) => [
-    ...localGet(accumulator),
-    ...localGet(constant),
+interface Loop {
+  readonly accumulators: number;
+  /** The instructions that add a product to accumulator `index`, which is the local `local`. */
+  multiplyAdd(index: number, local: number, simd: "plain" | "relaxed"): number[];
+}
+
+/** Locals; 0 is the rounds left. x = y = ½ hold the accumulators of the first loop at 1. */
+const CONSTANT = 1;
+/** The second loop's other x, and its four v: 0 throughout, as are then its accumulators. */
+const OTHER = 2;
+const LOADED = 3;
+const FIRST_ACCUMULATOR = 7;
+
+const inRegisters: Loop = {
+  accumulators: 12,
+  multiplyAdd: (_, local, simd) => [
+    ...localGet(local),
+    ...localGet(CONSTANT),
     ...(simd === "plain" ? multiply : []),
-    ...localGet(constant),
+    ...localGet(CONSTANT),
     ...(simd === "plain" ? add : relaxedMultiplyAdd),
-    ...localSet(accumulator),
-  ];
+    ...localSet(local),
+  ],
+};
+
+const withLoads: Loop = {
+  accumulators: 8,
+  multiplyAdd: (index, local, simd) => [
+    ...(index % 2 === 0 ? [...load, ...leb(8 * index), ...localSet(LOADED + index / 2)] : []),
+    ...(simd === "plain" ? localGet(local) : []),
+    ...localGet(LOADED + (index >> 1)),
+    ...localGet(index % 2 === 0 ? CONSTANT : OTHER),
+    ...(simd === "plain" ? [...multiply, ...add] : [...localGet(local), ...relaxedMultiplyAdd]),
+    ...localSet(local),
+  ],
+};
+
+/** `{ run(rounds: i32): f32 }`: that many rounds of one multiply–add for every accumulator. */
+function peakModule(loop: Loop, simd: "plain" | "relaxed"): Uint8Array<ArrayBuffer> {
+  const locals = Array.from({ length: loop.accumulators }, (_, index) => FIRST_ACCUMULATOR + index);
   const body = [
-    ...[1, 1 + ACCUMULATORS, v128],
-    ...[...half, ...splat, ...localSet(constant)],
+    ...[1, FIRST_ACCUMULATOR + 12, v128],
+    ...[...half, ...splat, ...localSet(CONSTANT)],
     ...[0x03, 0x40], // loop
-    ...accumulators.flatMap(multiplyAdd),
+    ...locals.flatMap((local, index) => loop.multiplyAdd(index, local, simd)),
     ...[...localGet(0), 0x41, 1, 0x6b, 0x22, 0, 0x0d, 0, 0x0b], // until --rounds is 0
-    ...localGet(accumulators[0]),
-    ...accumulators.slice(1).flatMap((accumulator) => [...localGet(accumulator), ...add]),
+    ...localGet(locals[0]),
+    ...locals.slice(1).flatMap((local) => [...localGet(local), ...add]),
     ...[...firstLane, 0x0b],
   ];
   const section = (id: number, content: readonly number[]) => [
@@ -53,6 +83,7 @@ function peakModule(simd: "plain" | "relaxed"): Uint8Array<ArrayBuffer> {
     ...[0, 0x61, 0x73, 0x6d, 1, 0, 0, 0],
     ...section(1, [1, 0x60, 1, i32, 1, f32]),
     ...section(3, [1, 0]),
+    ...section(5, [1, 0, 1]),
     ...section(7, [1, 3, ...new TextEncoder().encode("run"), 0, 0]),
     ...section(10, [1, ...leb(body.length), ...body]),
   ]);
@@ -68,8 +99,12 @@ function leb(value: number): number[] {
  * instruction, without it is two.
  */
 export async function measurePeak(simd: "plain" | "relaxed"): Promise<number> {
-  const { instance } = await WebAssembly.instantiate(peakModule(simd));
-  const run = instance.exports.run as (rounds: number) => number;
-  const { min } = await measure(() => run(ROUNDS), { warmup: 3, repeats: 15 });
-  return (ROUNDS * ACCUMULATORS * LANES) / (min * 1e6);
+  const peaks: number[] = [];
+  for (const loop of [inRegisters, withLoads]) {
+    const { instance } = await WebAssembly.instantiate(peakModule(loop, simd));
+    const run = instance.exports.run as (rounds: number) => number;
+    const { min } = await measure(() => run(ROUNDS), { warmup: 5, repeats: 30 });
+    peaks.push((ROUNDS * loop.accumulators * LANES) / (min * 1e6));
+  }
+  return Math.max(...peaks);
 }
