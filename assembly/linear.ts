@@ -115,6 +115,19 @@ function panel4(
   storeFirst(target, sum, rows);
 }
 
+/** Whether the panels of one vector's products are taken from the last to the first. */
+let descending: bool = false;
+
+/**
+ * To be called between passes over the same weights. Where they are too many for the nearest cache, it
+ * still holds the last ones: the next pass starts with those instead of driving them out.
+ */
+// @ts-ignore: decorator
+@inline
+export function turnRound(): void {
+  descending = !descending;
+}
+
 /** One vector: width 1. */
 function linearVector(
   rows: i32,
@@ -125,17 +138,28 @@ function linearVector(
   target: usize,
 ): void {
   const column = (<usize>columns) << 2;
+  const step: usize = initial != 0 ? 4 : 0;
+  if (initial == 0) initial = ZEROS;
+  if (rows >= 32) {
+    const whole = rows & ~31;
+    for (let row = 0; row < whole; row += 32) {
+      const at = <usize>(descending ? whole - 32 - row : row);
+      panel32(columns, weights + at * column, source, initial + at * step, target + (at << 2));
+    }
+    rows -= whole;
+    weights += <usize>whole * column;
+    initial += <usize>whole * step;
+    target += (<usize>whole) << 2;
+  }
   while (rows > 0) {
-    const from = initial != 0 ? initial : ZEROS;
     const panel = panelRows(rows);
-    if (panel == 32) panel32(columns, weights, source, from, target);
-    else if (panel == 16) panel16(columns, weights, source, from, target);
-    else if (panel == 8) panel8(columns, weights, source, from, target);
-    else panel4(rows, columns, weights, source, from, target);
+    if (panel == 16) panel16(columns, weights, source, initial, target);
+    else if (panel == 8) panel8(columns, weights, source, initial, target);
+    else panel4(rows, columns, weights, source, initial, target);
     rows -= panel;
     weights += <usize>panel * column;
+    initial += <usize>panel * step;
     target += (<usize>panel) << 2;
-    if (initial != 0) initial += (<usize>panel) << 2;
   }
 }
 

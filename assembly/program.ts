@@ -2,7 +2,7 @@
  * The interpreter of compiled cell programs: straight-line code over vectors in memory. A vector with
  * lanes is an array [size, lanes], so pointwise instructions need not know of lanes.
  */
-import { linear } from "./linear";
+import { linear, turnRound } from "./linear";
 import { cos4, exp4, log4, madd4, sigmoid4, sin4, softplus4, tanh4 } from "./math";
 import { INSTRUCTION_SIZE, Opcode } from "./opcode";
 
@@ -90,6 +90,7 @@ function scaleRows(adds: bool, code: usize): void {
 }
 
 export function execute(code: usize): void {
+  turnRound();
   while (true) {
     switch (load<i32>(code)) {
       case Opcode.Copy:
