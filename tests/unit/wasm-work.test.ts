@@ -4,6 +4,7 @@
  */
 import { describe, expect, it } from "vitest";
 import { Opcode } from "../../assembly/opcode.ts";
+import { DRIVE_LANES } from "../../src/backend/wasm/drive.ts";
 import { inlinedKernels } from "../../src/backend/wasm/inlined.ts";
 import { loadKernels } from "../../src/backend/wasm/load.ts";
 import { KernelMemory } from "../../src/backend/wasm/memory.ts";
@@ -165,7 +166,7 @@ describe("a drive's work", async () => {
       ...{ bias_ih: [rows], bias_hh: [rows] },
     };
     const cell = make({ inputSize, hiddenSize, weights: randomWeights(shapes, 1, 1) });
-    const drive = new ProgramCache(memory).prepare(cell, ({ split }) => split.drive(8))!;
+    const drive = new ProgramCache(memory).prepare(cell, ({ split }) => split.drive(DRIVE_LANES))!;
     const work = workOf(memory, drive);
     expect(drive.isProduct).toBe(true);
     expect(drive.lanes).toBe(1);

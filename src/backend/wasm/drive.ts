@@ -1,7 +1,7 @@
 /**
  * Fills in what the steps read beside the state: the drive of many steps at once, or the inputs
- * themselves where the step computes its drive. A drive that is nothing but matrix products is computed
- * row by row where it belongs, any other by its program with eight steps side by side.
+ * themselves where the step computes its drive. A drive that is nothing but matrix products takes many
+ * rows through each of them at once, any other its program row by row.
  */
 import type { FloatArray } from "../../types.ts";
 import { LaneJob } from "./job.ts";
@@ -9,7 +9,8 @@ import type { KernelExports } from "./load.ts";
 import type { CompiledProgram } from "./lower.ts";
 import { copyRows, type KernelMemory } from "./memory.ts";
 
-export const DRIVE_LANES = 8;
+/** What `makeDriver` wants of a drive's program. Rows are read and written where they lie. */
+export const DRIVE_LANES = 1;
 /** Rows of inputs that are copied in at a time. */
 const WINDOW = 256;
 
@@ -27,8 +28,7 @@ export type Driver = (
 ) => void;
 
 /**
- * @param program the cell's drive program, of one lane if it is nothing but products, else of eight; or
- *   null if the steps read their inputs.
+ * @param program the cell's drive program, of `DRIVE_LANES`, or null if the steps read their inputs.
  * @param sourceSize floats that a step reads.
  */
 export function makeDriver(
@@ -45,41 +45,29 @@ export function makeDriver(
   };
   if (!program) return copyIn;
   const window = memory.allocateFloats(WINDOW * inputSize);
-  if (program.isProduct) {
-    const { code, leaves, next } = program;
-    return (inputs, from, to, length, reverse, target) => {
-      for (let start = from; start < to; start += WINDOW) {
-        const end = Math.min(to, start + WINDOW);
-        copyIn(inputs, start, end, length, reverse, window);
-        exports.drive(
-          code,
-          end - start,
-          window - leaves.get("input")!,
-          inputSize * 4,
-          target + (start - from) * sourceSize * 4 - next,
-          sourceSize * 4,
-        );
-      }
-    };
-  }
+  const { code, leaves, next, isProduct } = program;
+  const [sourcePitch, targetPitch] = [inputSize * 4, sourceSize * 4];
   const job = new LaneJob(memory, exports.runLanes, {
     program,
-    source: { leaf: "input", width: inputSize, stride: DRIVE_LANES * inputSize * 4 },
-    target: { width: sourceSize, stride: DRIVE_LANES * sourceSize * 4 },
+    source: { leaf: "input", width: inputSize, stride: sourcePitch },
+    target: { width: sourceSize, stride: targetPitch },
     stateWidth: sourceSize,
   });
+  const run = (steps: number, row: number) => {
+    if (isProduct) {
+      const shift = window - leaves.get("input")!;
+      exports.drive(code, steps, shift, sourcePitch, row - next, targetPitch);
+    } else {
+      // The drive carries nothing on; it may start from anything, such as its own target.
+      job.setLane(0, window, row, steps, row, 0);
+      job.run(1);
+    }
+  };
   return (inputs, from, to, length, reverse, target) => {
     for (let start = from; start < to; start += WINDOW) {
       const end = Math.min(to, start + WINDOW);
       copyIn(inputs, start, end, length, reverse, window);
-      const lanes = Math.min(DRIVE_LANES, end - start);
-      for (let lane = 0; lane < lanes; lane++) {
-        const steps = Math.ceil((end - start - lane) / DRIVE_LANES);
-        // The drive carries nothing on; it may start from anything, such as its own target.
-        const row = target + (start - from + lane) * sourceSize * 4;
-        job.setLane(lane, window + lane * inputSize * 4, row, steps, row, 0);
-      }
-      job.run(lanes);
+      run(end - start, target + (start - from) * targetPitch);
     }
   };
 }

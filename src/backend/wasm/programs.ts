@@ -71,19 +71,18 @@ export class CellPrograms {
     return this.#recurrence.source;
   }
 
-  /**
-   * Takes x_t in the leaf "input" to the drive; null if nothing is split off. Of one lane where the
-   * drive is nothing but matrix products, since those need none.
-   */
+  /** Takes x_t in the leaf "input" to the drive; null if nothing is split off. */
   drive(lanes: number): CompiledProgram | null {
     const { drive } = this.#recurrence;
     if (drive.size === 0) return null;
-    const { graph, input } = this.#cell;
+    const { graph } = this.#cell;
     // What the drive program "carries" is only its output: it reads nothing of the step before.
-    const carried = [{ leaf: graph.leaf("driven", drive.size), next: drive }];
-    const alone = this.#compile("drive 1", { carried, inputs: [input], lanes: 1 });
-    if (lanes === 1 || alone.isProduct) return alone;
-    return this.#compile(`drive ${lanes}`, { carried, inputs: [input], lanes });
+    const leaf = graph.leaf("driven", drive.size);
+    return this.#compile(`drive ${lanes}`, {
+      carried: [{ leaf, next: drive }],
+      inputs: [this.#cell.input],
+      lanes,
+    });
   }
 
   /** s_t from the leaves "state" and `source`. */
