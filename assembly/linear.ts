@@ -6,7 +6,9 @@
  * columns, so a result depends neither on the width nor on the panel that it falls into.
  *
  * An addition's result is there after four cycles, and up to two are begun in each: eight sums that do
- * not wait for one another keep a processor busy, and with their factors fit sixteen registers.
+ * not wait for one another keep a processor busy, and with their factors fit sixteen registers. Compilers
+ * load all that a stretch of straight code needs before they use any of it, and eight sums with eight
+ * weights fit no longer: hence the `break` half-way through a column, which is never taken.
  */
 import { madd4 } from "./math";
 
@@ -227,7 +229,7 @@ function tile4x8(
   }
 }
 
-/** Eight rows by four lanes. */
+/** Eight rows by four lanes; like `tile4x8` it looks at most three rows past the end of `initial`. */
 // @ts-ignore: decorator
 @inline
 function tile8x4(
@@ -245,10 +247,11 @@ function tile8x4(
   let s10 = v128.load(initial + start);
   let s20 = v128.load(initial + 2 * start);
   let s30 = v128.load(initial + 3 * start);
-  let s40 = v128.load(initial + 4 * start);
-  let s50 = v128.load(initial + 5 * start);
-  let s60 = v128.load(initial + 6 * start);
-  let s70 = v128.load(initial + 7 * start);
+  const lower = rows > 4 ? initial + 4 * start : initial;
+  let s40 = v128.load(lower);
+  let s50 = v128.load(lower + start);
+  let s60 = v128.load(lower + 2 * start);
+  let s70 = v128.load(lower + 3 * start);
   for (let j = 0; j < columns; j++, weights += stride, source += pitch) {
     const x0 = v128.load(source);
     const w0 = v128.load32_splat(weights);
@@ -302,7 +305,7 @@ function linearLanes(
         const corner = weights + ((<usize>row) << 2);
         const at = <usize>row * pitch + ((<usize>lane) << 2);
         const from = initial != 0 ? initial + at : ZEROS;
-        const left = rows - row;
+        const left = min(rows, panel) - row;
         if (isWide) tile4x8(columns, corner, stride, x, from, start, target + at, left, pitch);
         else tile8x4(columns, corner, stride, x, from, start, target + at, left, pitch);
       }
