@@ -13,7 +13,8 @@ import { checkSize } from "./package/size.mjs";
 import { useFromTypeScript } from "./package/types.mjs";
 
 /** The entries of the package, and what they load later. */
-const parts = ["index", "workerd", "conformance", "webgpu", "reference", "cli"];
+const late = ["webgpu", "reference", "threads", "auto"];
+const parts = ["index", "workerd", "conformance", ...late, "cli"];
 
 /** A program that runs a tiny model, and fails unless it works. */
 const JAVASCRIPT = `
@@ -109,7 +110,7 @@ function checkContents(project) {
   }
   const required = ["README.md", "LICENSE", "dist/cli-licences.txt"];
   required.push("dist/types/src/index.d.ts", "dist/types/src/conformance/index.d.ts");
-  required.push("dist/kernel.wasm", "dist/kernel-relaxed.wasm");
+  required.push("dist/kernel.wasm", "dist/kernel-relaxed.wasm", "dist/worker.js");
   for (const name of parts) required.push(`dist/${name}.js`, `dist/${name}.js.map`);
   for (const name of required) installed(project, name);
   return `${required.join(", ")}; no dependencies`;
@@ -128,8 +129,9 @@ async function checkPublint(tarball) {
 function checkTypes(tarball) {
   const attw = join(root, "node_modules/@arethetypeswrong/cli/dist/index.js");
   const options = ["--profile", "esm-only", "--no-emoji", "--no-color", "--format", "ascii"];
-  // The kernels are binary files: there is nothing to type.
-  const excluded = ["--exclude-entrypoints", "./kernel.wasm", "./kernel-relaxed.wasm"];
+  // Files to be loaded from their URLs: there is nothing to import from them.
+  const files = ["./kernel.wasm", "./kernel-relaxed.wasm", "./worker.js"];
+  const excluded = ["--exclude-entrypoints", ...files];
   run(process.execPath, [attw, tarball, ...options, ...excluded], root);
   return "types resolve for ESM importers and bundlers";
 }

@@ -42,7 +42,7 @@ async function goldenOf(runtime: Runtime<Float64Array>, problem: Problem): Promi
   const { cell, inputs } = problem;
   const sweeps: Record<string, number> = {};
   let states = new Float64Array(0);
-  for (const one of casesOf(problem)) {
+  for (const one of casesOf(problem, "reference")) {
     const options = { ...optionsOf(problem, one), onFailure: "throw" } as const;
     const result = await runtime.evaluate(cell, inputs, { ...options, backend: "reference" });
     if (one.method === "sequential") states = Float64Array.from(result.states);

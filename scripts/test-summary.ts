@@ -3,6 +3,9 @@ import { existsSync, writeFileSync } from "node:fs";
 import type { Reporter } from "vitest/node";
 import { sharedDataFolder } from "../tests/support/shared-data.ts";
 
+/** In the reason of a test that is skipped for want of a peer that not everyone installs. */
+const peersOfBenches = "npm install --prefix bench";
+
 /** A test that did not run. */
 export interface Skip {
   readonly name: string;
@@ -41,7 +44,8 @@ export function summaryReporter(file: string): Reporter {
           } else {
             const name = `${module.relativeModuleId} > ${test.fullName}`;
             const reason = ("note" in result && result.note) || "";
-            const excused = dataIsMissing && `${name} ${reason}`.includes(dataFolder);
+            const isData = dataIsMissing && `${name} ${reason}`.includes(dataFolder);
+            const excused = isData || `${reason}`.includes(peersOfBenches);
             skips.push({ name, reason, excused });
           }
         }

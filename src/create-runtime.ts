@@ -1,11 +1,20 @@
 /** Finds out which backends this machine has. */
+import type { Calibration } from "./auto/calibration.ts";
 import type { Backend } from "./backend/backend.ts";
 import { createWasmBackend } from "./backend/wasm/backend.ts";
 import type { BuiltInKernels, WasmSource } from "./backend/wasm/load.ts";
 import type { WebgpuOptions } from "./backend/webgpu/backend.ts";
 import { gpuOfHost } from "./backend/webgpu/host.ts";
-import { checkBoolean, checkKeys, checkOneOf, requireValue } from "./checks.ts";
+import {
+  checkBoolean,
+  checkInteger,
+  checkKeys,
+  checkOneOf,
+  requireType,
+  requireValue,
+} from "./checks.ts";
 import { BackendUnavailableError } from "./errors.ts";
+import { nodeModule } from "./node-module.ts";
 import { type BackendStatus, backendChoices, type LateBackend, Runtime } from "./runtime.ts";
 import type { BackendName, Device, FloatArray, Gpu } from "./types.ts";
 
@@ -25,10 +34,23 @@ export interface RuntimeOptions {
    */
   reproducible?: boolean;
   /**
-   * Largest size of the WebAssembly memory, and of all buffers of an evaluation on the GPU, in bytes;
-   * there a longer evaluation runs in windows of steps. Default 2 GiB.
+   * Largest size of the WebAssembly memory, of which each thread has one, and of all buffers of an
+   * evaluation on the GPU, in bytes; there a longer evaluation runs in windows of steps. Default 2 GiB.
    */
   memoryLimit?: number;
+  /**
+   * Most threads that evaluate on WebAssembly, the caller's included. The others are workers, started
+   * when a job first has work for them; where the host refuses, `report.choice` says why. Default: as many
+   * as the machine has cores, up to 8; 1 is none but the caller's.
+   */
+  threads?: number;
+  /**
+   * Where the file `antler/worker.js` is, for pages whose policy refuses workers from blobs and whose
+   * bundler has not found the file by itself.
+   */
+  worker?: string | URL;
+  /** What `runtime.calibration()` gave on this machine, so that "auto" need not measure it again. */
+  calibration?: Calibration;
   /** "default" keeps to the limits that every WebGPU has, to test for them. Default "adapter". */
   gpuLimits?: "adapter" | "default";
 }
@@ -40,8 +62,13 @@ const optionNames = [
   "device",
   "reproducible",
   "memoryLimit",
+  "threads",
+  "worker",
+  "calibration",
   "gpuLimits",
 ];
+/** More would wait for memory, and for each other, more than they help. */
+const MOST_THREADS = 8;
 const DEFAULT_MEMORY_LIMIT = 2 ** 31;
 const WASM_PAGE = 65536;
 
@@ -78,6 +105,13 @@ async function openRuntime(
     memoryLimit,
   );
   checkOneOf("gpuLimits", gpuLimits, ["adapter", "default"] as const);
+  const { threads = Math.min(coresOfHost(), MOST_THREADS) } = options;
+  checkInteger("threads", threads, 1);
+  const { worker } = options;
+  const isAddress = worker === undefined || typeof worker === "string" || worker instanceof URL;
+  requireType(isAddress, "worker", "a URL", worker);
+  const { calibration } = options;
+  if (calibration) (await import("./auto/planner.ts")).checkCalibration(calibration);
   const backends = new Map<BackendName, Backend | LateBackend>();
   const statuses: BackendStatus[] = [];
   const add = async (name: BackendName, make: () => Promise<Backend>) => {
@@ -93,7 +127,9 @@ async function openRuntime(
       statuses.push({ name, available: false, reason });
     }
   };
-  await add("wasm", () => createWasmBackend({ builtIn, source: wasm, reproducible, memoryLimit }));
+  await add("wasm", () =>
+    createWasmBackend({ builtIn, source: wasm, reproducible, memoryLimit, threads, worker }),
+  );
   // A device is not free: one is opened only where it may be used.
   if (backend === "auto" || backend === "webgpu" || gpu || device) {
     await add("webgpu", () =>
@@ -119,7 +155,7 @@ async function openRuntime(
   const rank = ({ name, adapter }: BackendStatus) =>
     name === "webgpu" && adapter?.software === false ? -1 : rankOf.indexOf(name);
   statuses.sort((a, b) => rank(a) - rank(b));
-  return new Runtime(statuses, backends, backend);
+  return new Runtime(statuses, backends, backend, calibration);
 }
 
 /**
@@ -146,6 +182,12 @@ function part<Module>(backend: BackendName, module: Promise<Module>): Promise<Mo
     const reason = `its part of the package cannot be loaded: ${reasonOf(error)}`;
     throw new BackendUnavailableError(backend, reason);
   });
+}
+
+/** Cores that this host may use; 1 where it does not say. Node has had a navigator only since 21. */
+function coresOfHost(): number {
+  const os = nodeModule<{ availableParallelism(): number }>("os");
+  return globalThis.navigator?.hardwareConcurrency || os?.availableParallelism() || 1;
 }
 
 /** Fastest first, but for a real GPU, which comes before all. */

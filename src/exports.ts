@@ -1,4 +1,6 @@
 /** What every entry of the package exports beside its `createRuntime`. */
+export type { Calibration, HostRates } from "./auto/calibration.ts";
+export type { DeviceRates } from "./auto/device.ts";
 export type { WasmSource } from "./backend/wasm/load.ts";
 export * from "./cell/index.ts";
 export type { CreateRuntime, RuntimeOptions } from "./create-runtime.ts";

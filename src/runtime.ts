@@ -1,5 +1,8 @@
 /** The front door: evaluation on the backend that fits. `create-runtime.ts` finds out which there are. */
-import type { Backend } from "./backend/backend.ts";
+
+import type { Calibration } from "./auto/calibration.ts";
+import type { BackendPlan, Planner } from "./auto/planner.ts";
+import type { Backend, DeviceBackend, HostBackend } from "./backend/backend.ts";
 import type { Cell } from "./cell/define-cell.ts";
 import {
   BackendUnavailableError,
@@ -7,7 +10,8 @@ import {
   GpuError,
   TooLargeForGpuError,
 } from "./errors.ts";
-import { chooseMethod, type Plan, suitsGpu } from "./solve/choice.ts";
+import { chooseMethod, isSmall, type Plan, suitsGpu } from "./solve/choice.ts";
+import { Pacer } from "./solve/pacing.ts";
 import { solve } from "./solve/solve.ts";
 import type {
   AdapterDescription,
@@ -52,6 +56,9 @@ export class Runtime<States extends FloatArray = Float32Array> {
   /** The end of the queue: evaluations share the kernels' memory, so they run one after the other. */
   #queue: Promise<unknown> = Promise.resolve();
   #disposed = false;
+  readonly #given: Calibration | undefined;
+  /** Decides what "auto" means; loaded when there is something to decide. */
+  #planner: Promise<Planner> | null = null;
 
   /**
    * Use `createRuntime`.
@@ -62,7 +69,9 @@ export class Runtime<States extends FloatArray = Float32Array> {
     statuses: readonly BackendStatus[],
     backends: Map<BackendName, Backend | LateBackend>,
     named: BackendName | "auto",
+    calibration?: Calibration,
   ) {
+    this.#given = calibration;
     this.backends = statuses;
     this.#backends = backends;
     this.#named = named;
@@ -151,18 +160,75 @@ export class Runtime<States extends FloatArray = Float32Array> {
     job: Job,
     automatic: boolean,
   ): Promise<Evaluation<FloatArray | DeviceArray>> {
+    const pacer = new Pacer(job.signal);
+    const other = this.#backends.get("wasm");
+    const needsGpu = job.output === "gpu" || job.deviceInputs !== null;
+    const mayMove = backend.kind === "device" && automatic && !needsGpu;
     try {
+      const host = mayMove ? other : backend;
+      const isOpen = job.method === "auto" && isLoaded(host) && host.kind === "host" && host.pool;
+      if (isOpen) {
+        const plan = await this.#advise(host, job, mayMove ? backend : null, pacer);
+        const result = await solve(plan.backend === backend.name ? backend : host, plan, pacer);
+        plan.learn?.(result.report.milliseconds.solve);
+        return result;
+      }
       const plan = chooseMethod(backend, job);
-      return await solve(backend, automatic ? this.#tellingWhatIsMissing(backend, plan) : plan);
+      return await solve(
+        backend,
+        automatic ? this.#tellingWhatIsMissing(backend, plan) : plan,
+        pacer,
+      );
     } catch (error) {
-      const other = this.#backends.get("wasm");
-      const needsGpu = job.output === "gpu" || job.deviceInputs !== null;
-      const mayMove = backend.kind === "device" && automatic && !needsGpu;
       if (!mayMove || !isLoaded(other) || !isOfTheDevice(error)) throw error;
-      const { report, ...result } = await solve(other, chooseMethod(other, job));
+      const { report, ...result } = await solve(other, chooseMethod(other, job), pacer);
       const failover = `backend "webgpu" failed (${error.message}), so "wasm" did all of the work`;
       return { ...result, report: { ...report, failover } };
     }
+  }
+
+  /** What "auto" means for this job, here and now. */
+  async #advise(
+    host: HostBackend,
+    job: Job,
+    device: DeviceBackend | null,
+    pacer: Pacer,
+  ): Promise<BackendPlan> {
+    const plain = { ...chooseMethod(host, job), backend: host.name };
+    if (isSmall(job)) return plain;
+    let planner: Planner;
+    try {
+      planner = await this.#loadPlanner(host);
+    } catch (error) {
+      // Where nothing may be loaded late, what needs no decision is right, if not the fastest.
+      return { ...plain, choice: `${plain.choice}; ${(error as Error).message}` };
+    }
+    return planner.plan(job, device, pacer);
+  }
+
+  #loadPlanner(host: HostBackend): Promise<Planner> {
+    this.#planner ??= import("./auto/planner.ts").then(
+      ({ Planner }) => new Planner(host, this.#given),
+    );
+    return this.#planner;
+  }
+
+  /**
+   * How fast this machine is, as `method: "auto"` sees it: measured in some milliseconds, if it has not
+   * been yet. Plain JSON, for `createRuntime({ calibration })` on the same machine, which then measures
+   * nothing and always decides alike.
+   *
+   * @throws BackendUnavailableError without the backend "wasm".
+   */
+  async calibration(): Promise<Calibration> {
+    const host = this.#backends.get("wasm");
+    if (!isLoaded(host) || host.kind !== "host") {
+      throw new BackendUnavailableError("wasm", "nothing else is calibrated");
+    }
+    const planner = this.#loadPlanner(host);
+    const turn = this.#queue.then(async () => (await planner).calibration());
+    this.#queue = turn.catch(() => {});
+    return turn;
   }
 
   /** "auto" takes the slow oracle only for want of anything else, and its choice says so. */
@@ -194,6 +260,9 @@ export class Runtime<States extends FloatArray = Float32Array> {
     if (chosen !== "webgpu" && (job.output === "gpu" || job.deviceInputs)) {
       const what = job.output === "gpu" ? `output: "gpu"` : "inputs: a GPUBuffer";
       throw new RangeError(`${what} needs backend "webgpu", got "${chosen}"`);
+    }
+    if (chosen === "webgpu" && job.method === "threads") {
+      throw new RangeError(`method "threads" needs backend "wasm", got "webgpu"`);
     }
     if (this.#backends.has(chosen)) return chosen;
     const status = this.backends.find((other) => other.name === chosen);

@@ -24,9 +24,13 @@ export interface Gpu {
 /** Where numbers are computed: float64 loops, WebAssembly, or a GPU; the last two in float32. */
 export type BackendName = "reference" | "wasm" | "webgpu";
 
-/** How the unknown boundary states are iterated on; see docs/methods.md. */
+/**
+ * How the states are found; all but "sequential" in chunks side by side: "threads" runs them again until
+ * they merge, the others in sweeps. See docs/methods.md.
+ */
 export type MethodName =
   | "sequential"
+  | "threads"
   | "jacobi"
   | "picard"
   | "deer"
@@ -79,8 +83,13 @@ export interface EvaluateOptions {
   lengths?: ArrayLike<number>;
   /** Run from the last row to the first; row t of `states` still belongs to row t of `inputs`. */
   reverse?: boolean;
-  /** C, steps a chunk. Default 1, which is the paper's method. */
+  /** C, steps a chunk. Default 1, which is the paper's method; for "threads", about T over them. */
   chunk?: number;
+  /**
+   * Whether "threads" must give what sequential evaluation gives, in every bit: chunks then merge only
+   * where they are equal. Default false: where they differ by no more than rounding errors.
+   */
+  exact?: boolean;
   /** λ, or the details. Default: 0, and for `elk` 1e-6, for `quasi-elk` 1e-2. */
   damping?: number | DampingOptions;
   /**
@@ -101,7 +110,7 @@ export interface EvaluateOptions {
    * sweeps, for all of them once the last is done.
    */
   onIteration?: (progress: IterationProgress) => void;
-  /** Called now and then by sequential evaluation with the number of steps done, of all steps. */
+  /** Called now and then by "sequential" and "threads" with the number of steps done, of all steps. */
   onProgress?: (done: number, total: number) => void;
   /** Ends the evaluation early: `evaluate` then rejects with the signal's reason. */
   signal?: AbortSignal;
@@ -145,7 +154,10 @@ export interface Report {
   readonly jacobian: JacobianKind | null;
   /** Steps a chunk; the whole sequence for sequential evaluation. */
   readonly chunk: number;
-  /** Sweeps (boundary updates); the largest over the batch. 0 for sequential evaluation. */
+  /**
+   * Sweeps (boundary updates); the largest over the batch. 0 for sequential evaluation. With "threads",
+   * rounds in which chunks ran again.
+   */
   readonly iterations: number;
   /** Largest over t of ‖s_t − f(s_{t−1}, x_t)‖∞ / (1 + ‖s_t‖∞), on the returned states. */
   readonly residual: number;
@@ -158,6 +170,10 @@ export interface Report {
   readonly converged: boolean;
   /** Present when the method asked for did not finish the job by itself. */
   readonly fallback?: Fallback;
+  /** Threads that worked, the caller's included; WebAssembly only. */
+  readonly threads?: number;
+  /** Where chunks or sequences were shared out: steps evaluated, and those of them evaluated again. */
+  readonly steps?: { readonly run: number; readonly rerun: number };
   /** Why this method and backend ran, in words. */
   readonly choice: string;
   /** Why the work did not stay on the backend that began it, in words. */

@@ -19,6 +19,7 @@ import {
   methodNames,
   methods,
   resolveDamping,
+  type SweepMethod,
 } from "./solve/method.ts";
 import type {
   DeviceArray,
@@ -47,7 +48,12 @@ export interface Job {
   /** Null for sequential evaluation. */
   readonly jacobian: JacobianKind | null;
   readonly damping: Damping | null;
+  /** Infinite for "threads" unless it was asked for. */
   readonly chunk: number;
+  readonly exact: boolean;
+  /** Most threads, and steps in which chunks should merge, where `auto` has predicted them. */
+  readonly threads?: number;
+  readonly patience?: number;
   readonly tolerance: number;
   readonly maxIterations: number;
   readonly onFailure: "sequential" | "throw" | "return";
@@ -65,6 +71,7 @@ const optionNames: readonly (keyof EvaluateOptions)[] = [
   "lengths",
   "reverse",
   "chunk",
+  "exact",
   "damping",
   "jacobian",
   "tolerance",
@@ -194,18 +201,20 @@ export function checkJob(
   const rows = countRows(cell, source, options.lengths);
   const sequences = layOutSequences(rows, options.lengths);
   const method = checkOneOf("method", given, [...methodNames, "auto"] as const);
-  const { chunk = 1, tolerance = 1e-5, maxIterations = 100, onFailure = "sequential" } = options;
-  const { reverse = false, signal, output = "cpu", profile = false } = options;
-  checkInteger("chunk", chunk, 1);
+  const { tolerance = 1e-5, maxIterations = 100, onFailure = "sequential" } = options;
+  const { reverse = false, exact = false, signal, output = "cpu", profile = false } = options;
+  const unasked = method === "threads" ? Infinity : 1;
+  const chunk = options.chunk === undefined ? unasked : checkInteger("chunk", options.chunk, 1);
   checkInteger("maxIterations", maxIterations, 0);
   const isPositive = typeof tolerance === "number" && tolerance > 0 && tolerance < Infinity;
   requireValue(isPositive, "tolerance", "a positive number", tolerance);
   checkBoolean("reverse", reverse);
+  checkBoolean("exact", exact);
   checkBoolean("profile", profile);
   const isSignal = signal === undefined || signal instanceof AbortSignal;
   requireType(isSignal, "signal", "an AbortSignal", signal);
   if (options.jacobian !== undefined) checkOneOf("jacobian", options.jacobian, jacobianKinds);
-  const parallel = method === "sequential" || method === "auto" ? null : method;
+  const parallel = method in methods ? (method as SweepMethod) : null;
   const asked = parallel && (options.jacobian ?? methods[parallel].jacobian);
   // Units of one element: their blocks are the diagonal, and the report should say so.
   const jacobian = asked === "block" && blockSize(cell) === 1 ? "diagonal" : asked;
@@ -224,6 +233,7 @@ export function checkJob(
     jacobian,
     damping: parallel && damping,
     chunk,
+    exact,
     tolerance,
     maxIterations,
     onFailure: checkOneOf("onFailure", onFailure, ["sequential", "throw", "return"] as const),

@@ -1,15 +1,15 @@
 /** Runs one method on one workload, with a look at every iterate. */
 import type { HostBackend } from "../../src/backend/backend.ts";
 import { type IterateResult, iterate } from "../../src/solve/iterate.ts";
-import { methods, resolveDamping } from "../../src/solve/method.ts";
+import { methods, resolveDamping, type SweepMethod } from "../../src/solve/method.ts";
 import { Pacer } from "../../src/solve/pacing.ts";
-import type { DampingOptions, FloatArray, JacobianKind, MethodName } from "../../src/types.ts";
+import type { DampingOptions, FloatArray, JacobianKind } from "../../src/types.ts";
 import type { Workload } from "./workloads.ts";
 
 /** A method in the terms of `runtime.evaluate`. */
 export interface Setting {
   readonly name: string;
-  readonly method: Exclude<MethodName, "sequential">;
+  readonly method: SweepMethod;
   readonly jacobian?: JacobianKind;
   readonly damping?: number | DampingOptions;
   readonly chunk: number;

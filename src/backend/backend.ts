@@ -1,5 +1,7 @@
 /** The narrow interfaces behind which a backend hides. */
 import type { Cell } from "../cell/define-cell.ts";
+import type { StateBounds } from "../solve/bounds.ts";
+import type { DeviceSolved } from "../solve/device.ts";
 import type { EngineProblem, SweepEngine } from "../solve/engine.ts";
 import type { IterateResult } from "../solve/iterate.ts";
 import type { Pacer } from "../solve/pacing.ts";
@@ -9,6 +11,7 @@ import type {
   Device,
   DeviceArray,
   FloatArray,
+  MethodName,
   Report,
 } from "../types.ts";
 import type { Job } from "../validate.ts";
@@ -32,6 +35,56 @@ export interface SequentialProblem {
   /** `[rows, stateSize]`, to be filled; row t belongs to row t of the inputs. */
   readonly states: FloatArray;
   readonly onProgress?: (done: number, total: number) => void;
+  /** Most threads to use; undefined leaves it to the backend. */
+  readonly threads?: number | undefined;
+}
+
+/** A job for chunks that run side by side, from guesses first and then until they merge. */
+export interface ThreadsProblem extends SequentialProblem {
+  /** Steps a chunk; infinite: as the number of threads has it. */
+  readonly chunk: number;
+  /** `[rows, stateSize]`, where chunks may start from. */
+  readonly initialGuess: FloatArray | null;
+  /** Between what guesses must lie. */
+  readonly boundsOf: (sequence: number) => StateBounds;
+  /** Steps that chunks are run again side by side for; what has not merged by then is finished in order. */
+  readonly patience: number;
+  /** Whether only states that are equal in every bit have merged. */
+  readonly exact: boolean;
+  /** Largest residual of the result. */
+  readonly tolerance: number;
+}
+
+/** What a run on the caller's thread, and on others where there are any, has come to. */
+export interface HostRun {
+  /** Whether every state is finite. */
+  readonly finite: boolean;
+  /** Threads that worked; none told by a backend that never has more than one. */
+  readonly threads?: number;
+  /** Why there were fewer threads than there should be. */
+  readonly fewer?: string;
+}
+
+export interface ThreadsRun extends HostRun {
+  readonly threads: number;
+  /** Steps of the longest chunk. */
+  readonly chunk: number;
+  /** Times that chunks were run again. */
+  readonly iterations: number;
+  /** Largest residual where chunks meet. */
+  readonly residual: number;
+  /** Steps run, all together and again. */
+  readonly steps: { readonly run: number; readonly rerun: number };
+}
+
+/** The threads of a backend. */
+export interface HostPool {
+  /** Most of them, the caller's included. */
+  readonly threads: number;
+  /** Sends an empty task to another thread, and waits for it; undefined while none has been started. */
+  readonly ping?: (() => Promise<unknown>) | undefined;
+  /** Starts them, for later. */
+  start(): void;
 }
 
 interface BackendBase {
@@ -48,8 +101,11 @@ export interface HostBackend extends BackendBase {
   readonly kind: "host";
   /** An array of the backend's precision. */
   allocate(length: number): FloatArray;
-  /** Evaluates every sequence one step after the other; tells whether every state is finite. */
-  sequential(problem: SequentialProblem, pacer: Pacer): Promise<boolean>;
+  /** Evaluates every sequence one step after the other. */
+  sequential(problem: SequentialProblem, pacer: Pacer): Promise<HostRun>;
+  /** Evaluates chunks side by side; absent where there is only ever one thread. */
+  threads?(problem: ThreadsProblem, pacer: Pacer): Promise<ThreadsRun>;
+  readonly pool?: HostPool;
   /**
    * An engine for one sequence with at least one step; only one at a time, until it is released.
    *
@@ -67,6 +123,8 @@ export interface DeviceBackend extends BackendBase {
   readonly device: Device | null;
   /** @param sequential instead of sweeping. */
   run(job: Job, sequential: boolean, pacer: Pacer): Promise<DeviceRun>;
+  /** Runs a job and settles what has become of it (`solveOnDevice`). */
+  solve(job: Job, method: MethodName, pacer: Pacer): Promise<DeviceSolved>;
   /** Compiles what `run` would need. */
   warmup(job: Job, sequential: boolean): Promise<void>;
 }

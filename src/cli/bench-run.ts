@@ -25,6 +25,9 @@ export interface BenchOptions {
   readonly backends: readonly BackendName[];
   readonly methods: readonly MethodName[] | undefined;
   readonly chunks: readonly number[] | undefined;
+  /** Whether "threads" is among the methods if none are named. */
+  readonly withThreads: boolean;
+  readonly exact: boolean;
   readonly tolerance: number;
   readonly maxIterations: number;
   readonly signal: AbortSignal;
@@ -36,8 +39,13 @@ export interface BenchRow {
   readonly backend: BackendName;
   readonly method: MethodName;
   readonly jacobian: JacobianKind | null;
-  readonly chunk: number;
+  /** Null: the method's own. */
+  readonly chunk: number | null;
   readonly sweeps: number | null;
+  /** WebAssembly only. */
+  readonly threads?: number;
+  /** Of "threads": steps evaluated, and those of them that were evaluated again. */
+  readonly steps?: { readonly run: number; readonly rerun: number };
   /** Largest |difference| / (1 + |state|) from the reference; null if the run failed. */
   readonly error: number | null;
   /** Null if the run failed or its states are wrong. */
@@ -69,7 +77,7 @@ export interface BenchResult {
 interface Contender {
   readonly backend: BackendName;
   readonly method: MethodName;
-  readonly chunk: number;
+  readonly chunk: number | null;
 }
 
 const CHUNK = 64;
@@ -78,16 +86,23 @@ const ERROR_FACTOR = 10;
 /** Float32 rounds: sequential states may be so far from the reference's, whatever the tolerance. */
 const ROUNDING = 1e-4;
 
-function contenders({ backends, methods, chunks }: BenchOptions): Contender[] {
-  const pairs: [MethodName, number][] = [];
-  const asked = methods ?? ["sequential", "jacobi", "quasi-deer", "quasi-elk"];
+function contenders({ backends, methods, chunks, withThreads }: BenchOptions): Contender[] {
+  const pairs: [MethodName, number | null][] = [];
+  const asked = methods ?? [
+    ...(["sequential", ...(withThreads ? (["threads"] as const) : [])] as const),
+    ...(["jacobi", "quasi-deer", "quasi-elk"] as const),
+  ];
   for (const method of asked) {
     if (method === "sequential") pairs.push([method, 1]);
+    // By itself it takes long chunks: those that suit the others suit it only where they were meant for it.
+    else if (method === "threads" && !(methods && chunks)) pairs.push([method, null]);
     else for (const chunk of chunks ?? [CHUNK]) pairs.push([method, chunk]);
   }
   if (!methods && !chunks) pairs.push(["quasi-deer", 1]);
   return backends.flatMap((backend) =>
-    pairs.map(([method, chunk]) => ({ backend, method, chunk })),
+    pairs
+      .filter(([method]) => method !== "threads" || backend === "wasm")
+      .map(([method, chunk]) => ({ backend, method, chunk })),
   );
 }
 
@@ -111,7 +126,8 @@ export async function runBench(runtime: Runtime, options: BenchOptions): Promise
   let first: number | undefined;
   for (const contender of list) {
     const { backend, method, chunk } = contender;
-    const name = `${backend}, ${method}${method === "sequential" ? "" : `, chunk ${chunk}`}`;
+    const isWhole = method === "sequential" || chunk === null;
+    const name = `${backend}, ${method}${isWhole ? "" : `, chunk ${chunk}`}`;
     const row = await runContender(runtime, cell, inputs, contender, {
       options,
       common,
@@ -153,19 +169,32 @@ async function runContender(
   contender: Contender,
   { options, common, oracle, onRun }: Setting,
 ): Promise<{
-  facts: Pick<BenchRow, "jacobian" | "sweeps" | "error" | "fallback" | "failure">;
+  facts: Pick<
+    BenchRow,
+    "jacobian" | "sweeps" | "error" | "threads" | "steps" | "fallback" | "failure"
+  >;
   times: number[] | null;
 }> {
   const { tolerance, maxIterations, repeats, signal } = options;
-  const asked: EvaluateOptions = { ...common, ...contender, tolerance, maxIterations };
+  const { backend, method, chunk } = contender;
+  const asked: EvaluateOptions = {
+    ...{ ...common, backend, method, tolerance, maxIterations },
+    ...(chunk !== null && { chunk }),
+    ...(options.exact && { exact: true }),
+  };
   try {
     onRun(0);
     // Warm-up and check: only right results are worth timing.
     const { states, report } = await runtime.evaluate(cell, inputs, asked);
     const error = largestError(states, oracle, cell.stateSize);
     const allowed = Math.max(ERROR_FACTOR * tolerance, ROUNDING);
-    const { jacobian, iterations: sweeps, fallback } = report;
-    const facts = { jacobian, sweeps, error, ...(fallback && { fallback: fallback.reason }) };
+    const { jacobian, iterations: sweeps, fallback, threads, steps } = report;
+    const facts = {
+      ...{ jacobian, sweeps, error },
+      ...(threads !== undefined && { threads }),
+      ...(steps && { steps }),
+      ...(fallback && { fallback: fallback.reason }),
+    };
     if (!(error <= allowed)) {
       const failure = `states ${error.toExponential(1)} from the reference's, ${allowed} allowed`;
       return { facts: { ...facts, failure }, times: null };

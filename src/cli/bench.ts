@@ -1,4 +1,5 @@
 /** `antler bench`: the methods side by side on this machine. */
+import { availableParallelism } from "node:os";
 import Table from "cli-table3";
 import { type Command, Option } from "commander";
 import type { BackendName, MethodName } from "../index.ts";
@@ -17,11 +18,13 @@ import {
   namesOf,
   number,
   oneOf,
+  threadsOption,
 } from "./options.ts";
 import { createProgress } from "./progress.ts";
 import { openRuntime } from "./runtime.ts";
 import { jsonTarget, print, styleFor, writeJson } from "./terminal.ts";
-import { count, counted, milliseconds, scientific, wrapped } from "./words.ts";
+import { checkThreadsOptions } from "./threads.ts";
+import { count, counted, milliseconds, scientific, threadsInWords, wrapped } from "./words.ts";
 
 interface Options {
   readonly cell: string;
@@ -33,6 +36,8 @@ interface Options {
   readonly method?: MethodName[];
   readonly chunk?: number[];
   readonly backend?: BackendName[];
+  readonly threads?: number;
+  readonly exact?: boolean;
   readonly repeats: number;
   readonly seed: number;
   readonly tolerance: number;
@@ -44,14 +49,18 @@ interface Options {
 const EXAMPLES = `
 Weights and inputs are random, from the seed. Every row first runs once without being timed, and its states are
 compared with the float64 reference's; then it is timed. ms is the median of the repeats. What to expect: on one CPU
-thread sequential evaluation does the least work; the other methods are for GPUs.
+thread sequential evaluation does the least work, and threads does it on all cores where the recurrence forgets soon;
+the other methods are for GPUs.
 
-Without --method and --chunk: sequential, and jacobi, quasi-deer and quasi-elk in chunks of 64 steps, and quasi-deer
-in chunks of one. Without --backend: wasm, and webgpu on a real GPU; one imitated in software must be asked for.
+Without --method and --chunk: sequential, threads where there are several, jacobi, quasi-deer and quasi-elk in chunks
+of 64 steps, and quasi-deer in chunks of one. threads runs on wasm, in as many chunks as there are threads, unless
+--method names it and --chunk says otherwise. Without --backend: wasm, and webgpu on a real GPU; one imitated in
+software must be asked for.
 
 Examples:
   antler bench
   antler bench --cell lstm --hidden 128 --steps 20000
+  antler bench --method sequential,threads --threads 4 --steps 100000
   antler bench --method sequential,deer,elk --chunk 16,64 --hidden 8
   antler bench --backend wasm,webgpu --json bench.json
 
@@ -77,6 +86,8 @@ export function addBenchCommand(program: Command): void {
       listOf("--chunk", whole("--chunk")),
     )
     .option("--backend <names>", `with commas between them: ${namesOf(backendNames)}`, backendList)
+    .addOption(threadsOption())
+    .option("--exact", "threads: every bit as by sequential evaluation")
     .option("--repeats <n>", "timed runs a row", whole("--repeats"), 5)
     .option("--seed <n>", "of the weights and inputs", whole("--seed"), 1)
     .option(
@@ -104,6 +115,9 @@ async function bench(options: Options, signal: AbortSignal): Promise<void> {
   const kind = cellKind(cellName);
   const variant = checkVariant(kind, options.variant);
   const sizes = { inputSize: kind.inputSize ?? input, hiddenSize: hidden };
+  const most = options.threads ?? availableParallelism();
+  const asked = options.method ?? methodNames;
+  checkThreadsOptions(asked, options.backend ?? [], ["webgpu", "reference"], options.exact);
   const withGpu = options.backend === undefined || options.backend.includes("webgpu");
   const opened = await openRuntime(options.backend ?? [], { ...options, withGpu }, signal);
   const { runtime, software, gpuReason } = opened;
@@ -116,6 +130,9 @@ async function bench(options: Options, signal: AbortSignal): Promise<void> {
     else backends.push("webgpu");
   } else if (software) {
     notes.push("webgpu: imitated in software: its times say nothing about a GPU");
+  }
+  if (options.method?.includes("threads") && !backends.includes("wasm")) {
+    notes.push("threads: for wasm, which is not among the backends");
   }
   const progress = createProgress();
   let result: BenchResult;
@@ -131,6 +148,8 @@ async function bench(options: Options, signal: AbortSignal): Promise<void> {
       backends,
       methods: options.method,
       chunks: options.chunk,
+      withThreads: most > 1,
+      exact: options.exact === true,
       tolerance: options.tolerance,
       maxIterations: options.maxIterations,
       signal,
@@ -190,9 +209,18 @@ function rendered(result: BenchResult, notes: readonly string[]): string {
     what,
     "",
     table.toString(),
-    ...[legend, ...footnotes, ...notes].map((text) => wrapped(text)),
+    ...[legend, ...threadNotes(result), ...footnotes, ...notes].map((text) => wrapped(text)),
   ];
   return `${lines.join("\n")}\n`;
+}
+
+/** How many threads worked on which rows, and how much they did. */
+function threadNotes({ rows }: BenchResult): string[] {
+  return rows.flatMap((row) => {
+    const words = threadsInWords(row);
+    const chunk = row.method === "threads" && row.chunk !== null ? `, chunk ${row.chunk}` : "";
+    return words === null ? [] : [`${row.backend}, ${row.method}${chunk}: ${words}`];
+  });
 }
 
 function cellsOf(row: BenchRow, footnotes: string[]): string[] {
@@ -201,13 +229,14 @@ function cellsOf(row: BenchRow, footnotes: string[]): string[] {
   const word = row.failure !== undefined ? "failed" : "finished sequentially";
   const note = noted === undefined ? "" : `${word} [${footnotes.length}]`;
   const isSequential = row.method === "sequential";
+  const isSwept = !isSequential && row.method !== "threads";
   const timed = row.milliseconds;
   return [
     row.backend,
     row.method,
     row.jacobian ?? "–",
-    isSequential ? "–" : count(row.chunk),
-    isSequential || row.sweeps === null ? "–" : count(row.sweeps),
+    isSequential || row.chunk === null ? "–" : count(row.chunk),
+    isSwept && row.sweeps !== null ? count(row.sweeps) : "–",
     row.error === null ? "–" : scientific(row.error),
     timed === null ? "–" : milliseconds(timed.median),
     timed === null ? "–" : count(Math.round(timed.nanosecondsPerStep)),

@@ -17,7 +17,8 @@ import {
 import { createProgress } from "./progress.ts";
 import { SELF_TEST, type SelfTestResult, selfTest } from "./self-test.ts";
 import { jsonTarget, print, type Style, styleFor, writeJson } from "./terminal.ts";
-import { columns, inBytes, milliseconds, scientific, wrapped } from "./words.ts";
+import { adviseOnThreads, examineThreads, type ThreadsFindings } from "./threads.ts";
+import { columns, counted, inBytes, milliseconds, scientific, wrapped } from "./words.ts";
 
 interface Options {
   readonly json?: true | string;
@@ -39,6 +40,7 @@ interface Findings {
   readonly machine: Machine;
   readonly backends: readonly BackendFindings[];
   readonly wasm: { readonly relaxedSimd: boolean; readonly largestMemory: number };
+  readonly threads: ThreadsFindings;
   readonly webgpu: Probe;
   readonly vulkan: Vulkan | null;
 }
@@ -73,7 +75,7 @@ async function doctor({ json, dawn }: Options, signal: AbortSignal): Promise<voi
   const progress = createProgress();
   let findings: Findings;
   try {
-    findings = await examine({ dawn }, signal, (done, text) => progress.update(done, 3, text));
+    findings = await examine({ dawn }, signal, (done, text) => progress.update(done, 4, text));
   } finally {
     progress.stop();
   }
@@ -94,16 +96,19 @@ async function examine(
   const vulkan = describeVulkan();
   onProgress(0, "trying wasm");
   const wasm = await examineHost("wasm", machine);
-  onProgress(1, "trying the reference");
+  onProgress(1, "trying threads");
+  const threads = await examineThreads();
+  onProgress(2, "trying the reference");
   const reference = await examineHost("reference", machine);
   signal.throwIfAborted();
-  onProgress(2, "trying WebGPU");
+  onProgress(3, "trying WebGPU");
   const webgpu = await probeGpu({ ...options, selfTest: true }, signal);
   return {
     antler: version,
     machine,
     backends: [gpuFindings(webgpu, vulkan), wasm, reference],
     wasm: { relaxedSimd: wasm.simd === "relaxed", largestMemory: largestWasmMemory() },
+    threads,
     webgpu,
     vulkan,
   };
@@ -151,7 +156,7 @@ function gpuFindings(probe: Probe, vulkan: Vulkan | null): BackendFindings {
 }
 
 function rendered(findings: Findings, style: Style): string {
-  const { antler, machine, backends, wasm, webgpu } = findings;
+  const { antler, machine, backends, wasm, threads, webgpu } = findings;
   const { total, free } = machine.memory;
   const sections = [
     `${style.bold(`Antler ${antler}`)}\n`,
@@ -170,9 +175,11 @@ function rendered(findings: Findings, style: Style): string {
       ["SIMD", simdText(backends.find(({ name }) => name === "wasm"))],
       ["memory", wasm.largestMemory > 0 ? `up to ${inBytes(wasm.largestMemory)}` : "none"],
     ]),
+    section(style, "Threads", threadRows(threads, machine, style), true),
     section(style, "WebGPU", gpuRows(webgpu)),
   ];
-  const advice = backends.flatMap(({ name, advice }) =>
+  const all = [...backends, { name: "threads", advice: adviseOnThreads(threads, machine) }];
+  const advice = all.flatMap(({ name, advice }) =>
     advice.map((text) => `${wrapped(`${name}: ${text}`, "  ", "    ")}\n`),
   );
   if (advice.length > 0) sections.push(`${style.bold("What to do")}\n${advice.join("")}`);
@@ -194,6 +201,21 @@ function verdict({ works, reason, selfTest }: BackendFindings, style: Style): st
   const { error, milliseconds: time } = selfTest!;
   const how = `self test passed: error ${scientific(error)} in ${milliseconds(time)} ms`;
   return `${style.good("works")}    ${how}`;
+}
+
+function threadRows(
+  { threads, workers, reason, sharedMemory, sharedMemoryReason }: ThreadsFindings,
+  { cores }: Machine,
+  style: Style,
+): [string, string][] {
+  const why = reason ?? (cores === 1 ? "this machine has one core" : "");
+  const tried = workers ? `${style.good("start")}    ` : `${style.warn("none")}     `;
+  const together = `${counted(threads, "thread")} evaluated a sequence together`;
+  const told = workers ? [together, reason].filter(Boolean).join("; ") : why;
+  return [
+    ["workers", `${tried}${told}`],
+    ["memory", sharedMemory ? "can be shared with workers" : `is copied: ${sharedMemoryReason}`],
+  ];
 }
 
 function simdText(wasm: BackendFindings | undefined): string {

@@ -21,6 +21,7 @@ import { openRuntime } from "./runtime.ts";
 import { SafetensorsFile } from "./safetensors.ts";
 import { type Rows, readLengths, readRows } from "./tables.ts";
 import { print, writeJson } from "./terminal.ts";
+import { checkThreadsOptions } from "./threads.ts";
 import { columns, count, counted, inBytes, reportRows } from "./words.ts";
 
 export interface EvalOptions {
@@ -39,6 +40,8 @@ export interface EvalOptions {
   readonly backend: BackendName | "auto";
   readonly jacobian?: JacobianKind;
   readonly chunk?: number;
+  readonly threads?: number;
+  readonly exact?: boolean;
   readonly damping?: number;
   readonly tolerance: number;
   readonly maxIterations?: number;
@@ -68,6 +71,7 @@ export async function evaluateFiles(
   if (options.json !== undefined && resolve(options.json) === resolve(output)) {
     throw new UsageError(`--json: expected another file than that of --output, got ${output}`);
   }
+  checkThreadsOptions([options.method], [options.backend], ["webgpu"], options.exact);
   const kind = cellKind(cellName);
   const variant = checkVariant(kind, options.variant);
   const read = [weights, inputsPath, options.initialState].filter((path) => path !== undefined);
@@ -121,6 +125,7 @@ async function run(
     signal,
     ...(jacobian && { jacobian }),
     ...(chunk !== undefined && { chunk }),
+    ...(options.exact && { exact: true }),
     ...(damping !== undefined && { damping }),
     ...(maxIterations !== undefined && { maxIterations }),
     ...(onFailure && { onFailure }),

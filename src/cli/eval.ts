@@ -6,7 +6,7 @@ import { type EvalOptions, evaluateFiles } from "./eval-run.ts";
 import { UsageError } from "./failure.ts";
 import { dawnOption } from "./gpu-option.ts";
 import { interruptible } from "./interrupt.ts";
-import { backendNames, integer, namesOf, number, oneOf } from "./options.ts";
+import { backendNames, integer, namesOf, number, oneOf, threadsOption } from "./options.ts";
 import { SafetensorsFile } from "./safetensors.ts";
 import { print } from "./terminal.ts";
 
@@ -24,6 +24,7 @@ Examples:
   antler eval model.safetensors inputs.npy --cell gru --output states.npy
   antler eval model.safetensors inputs.csv --cell lstm --prefix encoder --layer 0 --output states.npy
   antler eval model.safetensors batch.npy --cell gru --lengths 100,250,75 --final-only --output last.npy
+  antler eval model.safetensors inputs.npy --cell gru --method threads --exact --output states.npy
   antler eval model.safetensors inputs.npy --cell gru --method quasi-deer --chunk 64 --backend webgpu \\
       --output states.npy
 
@@ -68,7 +69,13 @@ export function addEvalCommand(program: Command): void {
     .option("--method <name>", `auto, ${namesOf(methodNames)}`, method, "auto")
     .option("--backend <name>", `auto, ${namesOf(backendNames)}`, backend, "auto")
     .option("--jacobian <kind>", `${namesOf(jacobianKinds)} (default: the method's)`, jacobian)
-    .option("--chunk <steps>", "steps a chunk (default: 1)", integer("--chunk", 1))
+    .option(
+      "--chunk <steps>",
+      "steps a chunk (default: 1; for threads, the steps over the threads)",
+      integer("--chunk", 1),
+    )
+    .addOption(threadsOption())
+    .option("--exact", "with threads: every bit as by sequential evaluation")
     .option(
       "--damping <lambda>",
       "λ of the damped step (default: the method's)",

@@ -61,6 +61,7 @@ const optionOf: Readonly<Record<string, string>> = {
   jacobian: "--jacobian",
   lengths: "--lengths",
   memoryLimit: "--memory-limit",
+  threads: "--threads",
 };
 const outOfMemory = /allocation failed|invalid (typed )?array (buffer )?length/i;
 

@@ -1,4 +1,5 @@
 /** Parsers of option values: each names its option, what it expected and what it got. */
+import { Option } from "commander";
 import { methodNames } from "../solve/method.ts";
 import type { BackendName, MethodName } from "../types.ts";
 import { UsageError } from "./failure.ts";
@@ -54,6 +55,12 @@ export function listOf<Value>(option: string, parse: Parser<Value>) {
 
 export const backendList = listOf("--backend", oneOf("--backend", backendNames));
 export const methodList = listOf<MethodName>("--method", oneOf("--method", methodNames));
+
+export const threadsOption = (): Option =>
+  new Option(
+    "--threads <n>",
+    "most threads on WebAssembly (default: the machine's cores, up to 8)",
+  ).argParser(integer("--threads", 1));
 
 /** For help texts. */
 export const namesOf = (names: readonly string[]): string => names.join(", ");

@@ -20,6 +20,8 @@ export interface RuntimeChoice extends GpuOptions {
   readonly withGpu: boolean;
   /** MiB. */
   readonly memoryLimit?: number;
+  /** The caller's included. */
+  readonly threads?: number;
 }
 
 /**
@@ -33,8 +35,11 @@ export async function openRuntime(
   options: RuntimeChoice,
   signal: AbortSignal,
 ): Promise<OpenRuntime> {
-  const { memoryLimit } = options;
-  const limits = memoryLimit === undefined ? {} : { memoryLimit: memoryLimit * 2 ** 20 };
+  const { memoryLimit, threads } = options;
+  const limits = {
+    ...(memoryLimit !== undefined && { memoryLimit: memoryLimit * 2 ** 20 }),
+    ...(threads !== undefined && { threads }),
+  };
   if (!options.withGpu) {
     const runtime: Runtime = await createRuntime({ ...limits, backend: "wasm" }).catch(
       // Without WebAssembly, what is left; but not for an option that is wrong.

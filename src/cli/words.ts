@@ -68,6 +68,8 @@ export function columns(
 export function reportRows(report: Report, tolerance: number): [string, string][] {
   const rows: [string, string][] = [["method", methodOf(report)]];
   rows.push(["why", report.choice], ["backend", backendOf(report)]);
+  const threads = threadsInWords(report);
+  if (threads !== null) rows.push(["threads", threads]);
   rows.push(["result", resultOf(report, tolerance)]);
   const { fallback, failover } = report;
   if (fallback) rows.push(["fallback", fallbackOf(fallback)]);
@@ -78,8 +80,16 @@ export function reportRows(report: Report, tolerance: number): [string, string][
   return rows;
 }
 
+/** "2 threads; 4,160 steps evaluated, 64 of them again"; null if there is nothing to tell. */
+export function threadsInWords({ threads = 1, steps }: Pick<Report, "threads" | "steps">) {
+  const number = counted(threads, "thread");
+  if (!steps) return threads > 1 ? number : null;
+  return `${number}; ${counted(steps.run, "step")} evaluated, ${count(steps.rerun)} of them again`;
+}
+
 function methodOf({ method, jacobian, chunk }: Report): string {
   if (method === "sequential") return "sequential, one step after the other";
+  if (method === "threads") return `threads, ${counted(chunk, "step")} a chunk`;
   return `${method} with Jacobian "${jacobian ?? "none"}", ${counted(chunk, "step")} a chunk`;
 }
 
@@ -94,7 +104,8 @@ function backendOf({ backend, simd, adapter, windows }: Report): string {
 
 function resultOf(report: Report, tolerance: number): string {
   const { converged, iterations, method, residual, errorEstimate } = report;
-  const sweeps = method === "sequential" ? "" : ` after ${counted(iterations, "sweep")}`;
+  const isSwept = method !== "sequential" && method !== "threads";
+  const sweeps = isSwept ? ` after ${counted(iterations, "sweep")}` : "";
   const verdict = converged ? "within the tolerance" : "NOT within the tolerance";
   return (
     `${verdict}${sweeps}: residual ${scientific(residual)} of ${scientific(tolerance)} allowed,` +

@@ -1,18 +1,29 @@
 /** How each problem is evaluated: every method, under every Jacobian that it has, in a few chunks. */
 import { blockSize } from "../cell/differentiate.ts";
-import { methods as methodTable } from "../solve/method.ts";
-import type { DampingOptions, EvaluateOptions, JacobianKind, MethodName } from "../types.ts";
+import { methods as methodTable, type SweepMethod } from "../solve/method.ts";
+import type {
+  BackendName,
+  DampingOptions,
+  EvaluateOptions,
+  JacobianKind,
+  MethodName,
+} from "../types.ts";
 import { conformanceCells, type Problem } from "./problems.ts";
 
 /** One evaluation of a problem. */
 export interface Case {
   readonly method: MethodName;
-  /** Null for sequential evaluation. */
+  /** Null for sequential evaluation and for "threads". */
   readonly jacobian: JacobianKind | null;
   readonly damping?: DampingOptions;
   /** `damping` in words. */
   readonly dampingName?: string;
-  readonly chunk: number;
+  /** "threads" only: whether every bit must be that of sequential evaluation. */
+  readonly exact?: boolean;
+  /** "threads" only: whether it starts from the golden states, so that chunks merge within a few steps. */
+  readonly guessed?: boolean;
+  /** Null: none is asked for. */
+  readonly chunk: number | null;
   /** Residual that a converged result must reach. */
   readonly tolerance: number;
   /** Name of the case among those of its problem. */
@@ -21,10 +32,8 @@ export interface Case {
   readonly short: boolean;
 }
 
-type ParallelMethod = Exclude<MethodName, "sequential">;
-
 interface Setting {
-  readonly method: ParallelMethod;
+  readonly method: SweepMethod;
   readonly jacobian?: JacobianKind;
   readonly damping?: DampingOptions;
   readonly dampingName?: string;
@@ -78,7 +87,7 @@ const settings: readonly Setting[] = [
  * bits of a cell's place in the list decide, a different one for each pair and for its chunk. So each
  * program is compiled once, and each method meets half of the cells, in both chunks.
  */
-const turns: Readonly<Record<ParallelMethod, readonly [bit: number, value: number]>> = {
+const turns: Readonly<Record<SweepMethod, readonly [bit: number, value: number]>> = {
   jacobi: [0, 0],
   picard: [0, 1],
   deer: [1, 0],
@@ -94,8 +103,33 @@ function isShort({ method, jacobian, chunks }: Setting, chunk: number, cell: num
   return turn && (jacobian !== undefined || ((cell >> bit) & 1) === value);
 }
 
-/** All cases of a problem. */
-export function casesOf(problem: Problem): Case[] {
+/**
+ * Short chunks without a guess never merge in a non-exact way, as they end before they could hold for
+ * long enough; chunks of 11 steps from a good guess do.
+ */
+const threadsSettings: readonly Pick<Case, "chunk" | "exact" | "guessed">[] = [
+  { chunk: CHUNKS[1]! },
+  { chunk: CHUNKS[1]!, exact: true },
+  { chunk: null },
+  { chunk: null, exact: true },
+  { chunk: 11, guessed: true },
+];
+
+function threadsCase(setting: (typeof threadsSettings)[number]): Case {
+  const { chunk, exact, guessed } = setting;
+  const words = ["threads", exact && "exact", guessed && "guessed", chunk && `C = ${chunk}`];
+  return {
+    ...setting,
+    method: "threads",
+    jacobian: null,
+    tolerance: TOLERANCE,
+    key: words.filter(Boolean).join(" "),
+    short: true,
+  };
+}
+
+/** All cases of a problem on a backend: only WebAssembly has threads. */
+export function casesOf(problem: Problem, backend: BackendName): Case[] {
   const index = conformanceCells.indexOf(problem.cell.name);
   const sequential: Case = {
     method: "sequential",
@@ -123,20 +157,23 @@ export function casesOf(problem: Problem): Case[] {
         };
       });
     });
-  return [sequential, ...parallel];
+  const threads = backend === "wasm" ? threadsSettings.map(threadsCase) : [];
+  return [sequential, ...threads, ...parallel];
 }
 
-/** Arguments of `evaluate`, save the backend. */
+/** Arguments of `evaluate`, save the backend and the guess. */
 export function optionsOf(problem: Problem, one: Case): EvaluateOptions {
   const { lengths, initialState, reverse } = problem;
-  const { method, jacobian, damping, chunk, tolerance } = one;
+  const { method, jacobian, damping, chunk, tolerance, exact } = one;
   return {
     initialState,
     reverse,
     ...(lengths.length !== 1 && { lengths }),
     method,
     tolerance,
-    ...(jacobian && { jacobian, chunk }),
+    ...(jacobian && { jacobian }),
+    ...(method !== "sequential" && chunk !== null && { chunk }),
     ...(damping && { damping }),
+    ...(exact && { exact }),
   };
 }

@@ -115,7 +115,11 @@ function failuresOf(results: readonly ConformanceResult[]): string[] {
 }
 
 /** Which evaluation it was. */
-function settingOf({ cell, method, jacobian, damping, chunk }: ConformanceResult): string {
-  const how = [jacobian && `Jacobian ${jacobian}`, damping, `C = ${chunk}`].filter(Boolean);
+function settingOf(result: ConformanceResult): string {
+  const { cell, method, jacobian, damping, exact, guessed, chunk } = result;
+  const how = [
+    ...[jacobian && `Jacobian ${jacobian}`, damping, exact && "exact", guessed && "from a guess"],
+    chunk === null ? "C by default" : `C = ${chunk}`,
+  ].filter(Boolean);
   return `${cell}, ${method} (${how.join(", ")})`;
 }

@@ -5,9 +5,10 @@ import { methodNames } from "../solve/method.ts";
 import { Pacer } from "../solve/pacing.ts";
 import type { AdapterDescription, BackendName, FloatArray, MethodName } from "../types.ts";
 import { checkKeys, checkOneOf } from "../validate.ts";
-import { type Case, casesOf, optionsOf } from "./cases.ts";
+import { casesOf, optionsOf } from "./cases.ts";
 import { golden } from "./golden.ts";
 import { conformanceCells, type Problem, problemOf } from "./problems.ts";
+import { compareWithSteps } from "./threads.ts";
 import { type Trajectory, trajectoryOf } from "./trajectory.ts";
 import {
   type ConformanceOptions,
@@ -29,7 +30,7 @@ const optionNames: readonly (keyof ConformanceOptions)[] = [
 const backendNames = backendChoices.filter((name) => name !== "auto") as BackendName[];
 
 /** All that a runtime has to have. */
-type RuntimeLike = Pick<Runtime<FloatArray>, "backends" | "evaluate">;
+export type RuntimeLike = Pick<Runtime<FloatArray>, "backends" | "evaluate">;
 
 interface Selection {
   /** Null: what the runtime has. */
@@ -43,7 +44,6 @@ interface Selection {
 /** A cell with all that does not depend on the backend. */
 interface Planned {
   readonly problem: Problem;
-  readonly cases: readonly Case[];
   readonly trajectory: Trajectory;
 }
 
@@ -68,30 +68,30 @@ export async function runConformance(
   const selection = checkOptions(options);
   const { signal, onResult } = options;
   const pacer = new Pacer(signal);
-  const { backends, unavailable } = chooseBackends(runtime, selection.backends);
+  const { backends, unavailable } = chooseBackends(runtime, selection);
   const plan: Planned[] = [];
   for (const name of backends.length > 0 ? selection.cells : []) {
     const problem = problemOf(name);
-    const cases = casesOf(problem).filter(({ method }) => selection.methods.includes(method));
-    plan.push({ problem, cases, trajectory: trajectoryOf(problem, golden[name]!.frames) });
+    plan.push({ problem, trajectory: trajectoryOf(problem, golden[name]!.frames) });
     await pacer.pause();
   }
-  const whole = plan.reduce((sum, { cases }) => sum + cases.length, 0);
   const runs = backends.map((backend) => {
     const brief = selection.mayShorten && isSoftware(runtime, backend);
-    return { backend, brief, steps: stepsOf(plan, brief) };
+    const whole = stepsOf(plan, backend, selection.methods);
+    const steps = brief ? whole.filter(({ one }) => one.short) : whole;
+    return { backend, brief, steps, whole: whole.length };
   });
   const total = runs.reduce((sum, { steps }) => sum + steps.length, 0);
   const results: ConformanceResult[] = [];
-  for (const { backend, steps } of runs) {
+  for (const { steps } of runs) {
     for (const step of steps) {
-      const result = await runCase(runtime, { ...step, backend }, signal);
+      const result = await runCase(runtime, step, signal);
       results.push(result);
       onResult?.(result, results.length, total);
       await pacer.pause();
     }
   }
-  const shortened = runs.flatMap(({ backend, brief, steps }) =>
+  const shortened = runs.flatMap(({ backend, brief, steps, whole }) =>
     brief ? [{ backend, ran: steps.length, total: whole, reason: WHY_SHORT }] : [],
   );
   const adapter = adapterOf(runtime.backends);
@@ -107,12 +107,16 @@ export async function runConformance(
   };
 }
 
-/** The evaluations in their order, all of them or the short suite's. */
-function stepsOf(plan: readonly Planned[], brief: boolean): Omit<Expectation, "backend">[] {
-  return plan.flatMap(({ problem, cases, trajectory }) => {
+/** The evaluations in their order. */
+function stepsOf(
+  plan: readonly Planned[],
+  backend: BackendName,
+  methods: readonly MethodName[],
+): Expectation[] {
+  return plan.flatMap(({ problem, trajectory }) => {
     const known = golden[problem.cell.name]!;
-    const chosen = cases.filter(({ short }) => short || !brief);
-    return chosen.map((one) => ({ problem, one, golden: known, trajectory }));
+    const chosen = casesOf(problem, backend).filter(({ method }) => methods.includes(method));
+    return chosen.map((one) => ({ backend, problem, one, golden: known, trajectory }));
   });
 }
 
@@ -133,15 +137,26 @@ async function runCase(
     method: one.method,
     jacobian: one.jacobian,
     ...(one.dampingName && { damping: one.dampingName }),
+    ...(one.exact && { exact: true }),
+    ...(one.guessed && { guessed: true }),
     chunk: one.chunk,
     allowedError: allowedErrorOf(expectation),
   };
   const started = performance.now();
   try {
-    const options = { ...optionsOf(problem, one), backend, ...(signal && { signal }) };
+    const initialGuess = one.guessed && Float32Array.from(expectation.trajectory.states);
+    const options = {
+      ...optionsOf(problem, one),
+      backend,
+      ...(initialGuess && { initialGuess }),
+      ...(signal && { signal }),
+    };
     const result = await runtime.evaluate(cell, inputs, options);
     const milliseconds = performance.now() - started;
-    const { failures, largestError } = judge(expectation, result);
+    const { failures: own, largestError } = judge(expectation, result);
+    const isComparable = one.method === "threads" && Number.isFinite(largestError);
+    const others = isComparable ? await compareWithSteps(runtime, expectation, result, signal) : [];
+    const failures = [...own, ...others];
     const { residual = Number.NaN, iterations = Number.NaN, fallback } = result?.report ?? {};
     return {
       ...common,
@@ -178,16 +193,18 @@ function adapterOf(backends: readonly BackendStatus[]): AdapterDescription | und
   return backends.find(({ adapter }) => adapter)?.adapter;
 }
 
-function chooseBackends(runtime: RuntimeLike, asked: readonly BackendName[] | null) {
+function chooseBackends(runtime: RuntimeLike, { backends: asked, methods }: Selection) {
   const statuses = new Map(runtime.backends.map((status) => [status.name, status]));
   const names = asked ?? backendNames.filter((name) => statuses.has(name));
   const backends: BackendName[] = [];
   const unavailable: { backend: BackendName; reason: string }[] = [];
   for (const name of names) {
     const status = statuses.get(name);
-    if (status?.available) backends.push(name);
+    const hasMethod = name === "wasm" || methods.some((method) => method !== "threads");
+    if (status?.available && hasMethod) backends.push(name);
     else {
-      const reason = status?.reason ?? "this runtime was made without it";
+      const missing = status?.reason ?? "this runtime was made without it";
+      const reason = status?.available ? 'method "threads" is for backend "wasm"' : missing;
       unavailable.push({ backend: name, reason });
     }
   }

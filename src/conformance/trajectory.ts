@@ -36,6 +36,14 @@ export function forEachStep(
   });
 }
 
+/** A step of `forEachStep` in words. */
+export function placeOf(
+  { reverse }: Problem,
+  { sequence, t, length }: { sequence: number; t: number; length: number },
+): string {
+  return `step ${reverse ? length - 1 - t : t} of sequence ${sequence}`;
+}
+
 /** f(before, x_row) in float64; the array is overwritten by the next call. */
 export type Step = (before: Float64Array, row: number) => Float64Array;
 

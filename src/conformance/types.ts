@@ -23,12 +23,16 @@ export interface ConformanceResult {
   readonly backend: BackendName;
   readonly cell: string;
   readonly method: MethodName;
-  /** As asked for; null for sequential evaluation. */
+  /** As asked for; null for sequential evaluation and for "threads". */
   readonly jacobian: JacobianKind | null;
   /** Damping that the method's name does not imply, in words; missing where there is none. */
   readonly damping?: string;
-  /** Steps a chunk, as asked for; the longest sequence for sequential evaluation. */
-  readonly chunk: number;
+  /** "threads" only: whether every bit had to be that of sequential evaluation. */
+  readonly exact?: boolean;
+  /** "threads" only: whether it started from a trajectory close to the right one. */
+  readonly guessed?: boolean;
+  /** Steps a chunk, as asked for, null if none were; the longest sequence for sequential evaluation. */
+  readonly chunk: number | null;
   readonly passed: boolean;
   /** In words; empty if it passed. */
   readonly failures: readonly string[];
@@ -40,7 +44,7 @@ export interface ConformanceResult {
   readonly allowedError: number;
   /** As reported; NaN without a report. */
   readonly residual: number;
-  /** Sweeps, as reported; NaN without a report. */
+  /** Sweeps, of "threads" rounds of merging, as reported; NaN without a report. */
   readonly iterations: number;
   /** Measured, from call to result: the first evaluation of a kind compiles what it needs. */
   readonly milliseconds: number;
@@ -55,7 +59,7 @@ export interface ConformanceReport {
   /** Whether all results passed, there is at least one, and no backend that was named is missing. */
   readonly passed: boolean;
   readonly results: readonly ConformanceResult[];
-  /** Backends that were not checked, because they cannot run here. */
+  /** Backends that were not checked: they cannot run here, or have none of the methods that were named. */
   readonly unavailable: readonly { readonly backend: BackendName; readonly reason: string }[];
   /** Backends on which only a part of the suite ran, and why; missing where there are none. */
   readonly shortened?: readonly {

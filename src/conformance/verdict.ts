@@ -6,9 +6,11 @@ import { show } from "../show.ts";
 import type { BackendName, Evaluation, FloatArray, Report } from "../types.ts";
 import type { Case } from "./cases.ts";
 import type { Problem } from "./problems.ts";
+import { threadsFailures } from "./threads.ts";
 import {
   forEachStep,
   LARGEST_DRIFT,
+  placeOf,
   rowAt,
   scaledDifference,
   stepOf,
@@ -63,11 +65,12 @@ function noiseOf({ backend, golden }: Expectation): number {
 
 /**
  * What the report of a right result promises: an error of ten tolerances where a parallel method calls
- * itself converged, and rounding. Sequential evaluation rounds, and that is all.
+ * itself converged, and rounding. Sequential evaluation rounds, and that is all; threads make it no worse.
  */
 export function allowedErrorOf(expectation: Expectation): number {
   const { method, tolerance } = expectation.one;
-  const promised = method === "sequential" ? 0 : ERROR_FACTOR * tolerance;
+  const isStepwise = method === "sequential" || method === "threads";
+  const promised = isStepwise ? 0 : ERROR_FACTOR * tolerance;
   return promised + noiseOf(expectation);
 }
 
@@ -146,9 +149,10 @@ function errorsOf(
   const step = stepOf(problem);
   let errors: Errors = { largest: 0, where: "", residual: 0, residualWhere: "", notFinite: "" };
   let before: Float64Array = new Float64Array(stateSize);
-  forEachStep(problem, ({ sequence, t, row, length }) => {
+  forEachStep(problem, (place) => {
+    const { sequence, t, row } = place;
     if (t === 0) before = rowAt(problem.initialState, sequence, stateSize);
-    const where = `step ${problem.reverse ? length - 1 - t : t} of sequence ${sequence}`;
+    const where = placeOf(problem, place);
     const state = rowAt(states, row, stateSize);
     const error = scaledDifference(state, rowAt(trajectory.states, row, stateSize));
     const residual = scaledDifference(step(before, row), state);
@@ -171,7 +175,9 @@ function identityFailures({ backend, one, problem }: Expectation, report: Report
   expect("backend", backend, report.failover ? ` (${report.failover})` : "");
   if (!report.fallback) expect("method", one.method);
   expect("jacobian", one.jacobian);
-  expect("chunk", Math.min(one.chunk, Math.max(...problem.lengths)));
+  if (one.chunk !== null && one.method !== "threads") {
+    expect("chunk", Math.min(one.chunk, Math.max(...problem.lengths)));
+  }
   if (report.converged !== true) {
     const reason = report.fallback?.reason ?? "without a reason";
     failures.push(`it did not converge: ${reason}`);
@@ -278,8 +284,9 @@ function sweepFailures({ problem, one, golden }: Expectation, report: Report): s
     if (iterations === 0) return [];
     return [`report.iterations: expected 0 for sequential evaluation, got ${iterations}`];
   }
+  if (one.method === "threads") return threadsFailures(problem, one, report);
   if (fallback) return [];
-  const chunks = Math.ceil(Math.max(...problem.lengths) / one.chunk);
+  const chunks = Math.ceil(Math.max(...problem.lengths) / one.chunk!);
   const sweeps = golden.sweeps[one.key]!;
   if (iterations === 0 && chunks > 1) {
     return [

@@ -1,21 +1,26 @@
 /** Evaluation on a backend that the iteration drives sweep by sweep. */
-import type { HostBackend, Sequence } from "../backend/backend.ts";
-import type { Fallback, FloatArray, MethodName } from "../types.ts";
+import type { HostBackend, HostRun, Sequence, ThreadsRun } from "../backend/backend.ts";
+import type { Fallback, FloatArray, MethodName, Report } from "../types.ts";
 import type { Job } from "../validate.ts";
+import { stateBounds } from "./bounds.ts";
 import { exactCertificate } from "./engine.ts";
 import { firstNonFinite, nonFiniteError } from "./finite.ts";
 import { iterate } from "./iterate.ts";
+import { hasJumps } from "./jumps.ts";
+import type { SweepMethod } from "./method.ts";
 import type { Pacer } from "./pacing.ts";
 import { type Outcome, settle, worse } from "./settle.ts";
-
-export type ParallelMethod = Exclude<MethodName, "sequential">;
 
 /** What an evaluation came to, whichever backend did it. */
 export interface Solved {
   readonly states: FloatArray;
   readonly finalStates: FloatArray;
   readonly outcome: Outcome;
+  readonly facts: HostFacts;
 }
+
+/** What the report says of the threads. */
+export type HostFacts = Partial<Pick<Report, "threads" | "steps" | "chunk">>;
 
 export async function solveOnHost(
   backend: HostBackend,
@@ -24,11 +29,11 @@ export async function solveOnHost(
   pacer: Pacer,
 ): Promise<Solved> {
   const states = allocateStates(backend, job.rows, job.cell.stateSize);
-  const outcome =
-    method === "sequential"
-      ? await solveSequentially(backend, job, states, pacer)
-      : await solveInParallel(backend, job, method, states, pacer);
-  return { states, finalStates: finalStates(backend, job, states), outcome };
+  const { outcome, facts } =
+    method === "sequential" || method === "threads"
+      ? await solveStepwise(backend, job, method === "threads", states, pacer)
+      : { outcome: await solveInParallel(backend, job, method, states, pacer), facts: {} };
+  return { states, finalStates: finalStates(backend, job, states), outcome, facts };
 }
 
 /** `[rows, stateSize]`. @throws RangeError when they cannot be had. */
@@ -46,21 +51,53 @@ export function longest(sequences: readonly Sequence[]): number {
   return sequences.reduce((most, { length }) => Math.max(most, length), 0);
 }
 
-async function solveSequentially(
+/** @param inChunks whether chunks run side by side, if the backend can. */
+async function solveStepwise(
   backend: HostBackend,
   job: Job,
+  inChunks: boolean,
   states: FloatArray,
   pacer: Pacer,
-): Promise<Outcome> {
+): Promise<{ outcome: Outcome; facts: HostFacts }> {
   const { cell, inputs, sequences, reverse, initialStates, onProgress } = job;
-  const problem = { cell, inputs, sequences, reverse, initialStates, states, onProgress };
-  let finite: boolean;
+  const { chunk, initialGuess, tolerance, threads: most } = job;
+  const { stateSize } = cell;
+  const shape = { cell, inputs, sequences, reverse, initialStates, states };
+  const problem = { ...shape, onProgress, threads: most };
+  let run: HostRun & Partial<ThreadsRun>;
   try {
-    finite = await backend.sequential(problem, pacer);
+    if (inChunks && backend.threads) {
+      const boundsOf = (sequence: number) =>
+        stateBounds(cell, initialStates.subarray(sequence * stateSize, (sequence + 1) * stateSize));
+      // An error that derivatives do not see must not turn a comparison over.
+      const exact = job.exact || hasJumps(cell);
+      const { patience = Infinity } = job;
+      const chunks = { chunk, initialGuess, boundsOf, exact, tolerance, patience };
+      run = await backend.threads({ ...problem, ...chunks }, pacer);
+    } else {
+      run = await backend.sequential(problem, pacer);
+      const fewer = `only one thread: backend "${backend.name}" has no more`;
+      if (inChunks) run = { ...run, fewer };
+    }
   } finally {
     backend.release();
   }
-  return settleSequential(backend, job, finite ? null : states);
+  const { finite, threads, fewer, steps, chunk: longestChunk, residual = 0 } = run;
+  const outcome = settleSequential(backend, job, finite ? null : states);
+  return {
+    outcome: {
+      ...outcome,
+      iterations: run.iterations ?? 0,
+      residual: Math.max(outcome.residual, residual),
+      errorEstimate: outcome.errorEstimate + residual,
+      ...(fewer && { fewer }),
+    },
+    facts: {
+      ...(threads && { threads }),
+      ...(steps && { steps }),
+      ...(longestChunk !== undefined && { chunk: longestChunk }),
+    },
+  };
 }
 
 /**
@@ -93,7 +130,7 @@ export function settleSequential(
 async function solveInParallel(
   backend: HostBackend,
   job: Job,
-  method: ParallelMethod,
+  method: SweepMethod,
   states: FloatArray,
   pacer: Pacer,
 ): Promise<Outcome> {
@@ -113,7 +150,7 @@ async function solveInParallel(
 async function solveOne(
   backend: HostBackend,
   job: Job,
-  method: ParallelMethod,
+  method: SweepMethod,
   sequence: number,
   states: FloatArray,
   pacer: Pacer,

@@ -11,13 +11,16 @@ export interface Damping {
   readonly trustRegion: boolean;
 }
 
+/** The methods that iterate on boundary states by sweeps and updates. */
+export type SweepMethod = Exclude<MethodName, "sequential" | "threads">;
+
 interface Method {
   readonly jacobian: JacobianKind;
   readonly lambda: number;
 }
 
 /** σ² = 1e6 for ELK and 1e2 for quasi-ELK are the paper's choices for its autoregressive GRU. */
-export const methods: Readonly<Record<Exclude<MethodName, "sequential">, Method>> = {
+export const methods: Readonly<Record<SweepMethod, Method>> = {
   jacobi: { jacobian: "none", lambda: 0 },
   picard: { jacobian: "identity", lambda: 0 },
   deer: { jacobian: "dense", lambda: 0 },
@@ -28,7 +31,8 @@ export const methods: Readonly<Record<Exclude<MethodName, "sequential">, Method>
 
 export const methodNames: readonly MethodName[] = [
   "sequential",
-  ...(Object.keys(methods) as Exclude<MethodName, "sequential">[]),
+  "threads",
+  ...(Object.keys(methods) as SweepMethod[]),
 ];
 
 export const jacobianKinds: readonly JacobianKind[] = [
@@ -46,7 +50,7 @@ export const jacobianKinds: readonly JacobianKind[] = [
  */
 export function resolveDamping(
   given: number | DampingOptions | undefined,
-  method: Exclude<MethodName, "sequential">,
+  method: SweepMethod,
   jacobian: JacobianKind,
 ): Damping {
   const isNumber = given === undefined || typeof given === "number";

@@ -27,7 +27,9 @@ function nextMacrotask(): Promise<void> {
 
 export class Pacer {
   readonly #signal: AbortSignal | undefined;
-  #lastYield = performance.now();
+  /** When the evaluation began. */
+  readonly started: number = performance.now();
+  #lastYield = this.started;
 
   constructor(signal: AbortSignal | undefined) {
     this.#signal = signal;
@@ -41,6 +43,12 @@ export class Pacer {
     await nextMacrotask();
     this.#lastYield = performance.now();
     this.#signal?.throwIfAborted();
+  }
+
+  /** Calls `stop` when the signal is aborted, until the function that it returns is called. */
+  onAbort(stop: () => void): () => void {
+    this.#signal?.addEventListener("abort", stop);
+    return () => this.#signal?.removeEventListener("abort", stop);
   }
 
   /**

@@ -13,6 +13,8 @@ export interface Outcome extends Certificate {
   readonly converged: boolean;
   readonly iterations: number;
   readonly fallback?: Fallback;
+  /** Why there were fewer threads than there should be, in words. */
+  readonly fewer?: string;
 }
 
 export function worse(a: Outcome, b: Outcome): Outcome {

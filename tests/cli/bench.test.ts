@@ -64,6 +64,37 @@ describe("antler bench", () => {
     expect(facts(other)).not.toEqual(facts(first));
   });
 
+  it("has a row for threads where there are several, with chunks of its own", async () => {
+    const args = [...small, "--threads", "2", "--chunk", "16"];
+    const { rows } = await measured(args);
+    const ofThreads = rows.filter(({ method }) => method === "threads");
+    expect(ofThreads).toMatchObject([{ backend: "wasm", chunk: null, threads: 2 }]);
+    const { run, rerun } = ofThreads[0]!.steps!;
+    expect([run - rerun, rerun > 0]).toEqual([200, true]);
+    expect(ofThreads[0]!.error).toBeLessThan(1e-6);
+    for (const row of rows) expect(row.steps !== undefined).toBe(row.method === "threads");
+    const { text } = await runCli(args);
+    expect(text).toMatch(/│ wasm +│ threads +│ – +│ +– │ +– │ \d\.\de-\d+ │ +[\d.,]+ │/);
+    const words = `wasm, threads: 2 threads; ${run} steps evaluated, ${rerun} of them again`;
+    expect(text.split("\n")).toContain(words);
+    const alone = await measured([...small, "--threads", "1"]);
+    expect(alone.rows.map(({ method }) => method)).not.toContain("threads");
+  });
+
+  it("runs threads with other chunks and exactly, where that is asked for", async () => {
+    const methods = ["--method", "sequential,threads", "--threads", "3"];
+    const { rows } = await measured([...small, ...methods, "--chunk", "20,50", "--exact"]);
+    expect(rows.map(({ method, chunk }) => [method, chunk])).toEqual([
+      ["sequential", 1],
+      ["threads", 20],
+      ["threads", 50],
+    ]);
+    // In every bit as the sequential one.
+    expect(new Set(rows.map(({ error }) => error))).toHaveLength(1);
+    const loose = await measured([...small, ...methods, "--steps", "2000"]);
+    expect(loose.rows[1]!.steps!.rerun).toBeLessThan(1000);
+  });
+
   it("tells a method that had to be finished sequentially", async () => {
     const { code, text } = await runCli([
       ...small,

@@ -1,5 +1,6 @@
 /** `antler doctor`: on a machine with a GPU (an imitated one), without, and with broken parts. */
 import { mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { availableParallelism } from "node:os";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
 import { gpuEnvironment } from "../support/swiftshader.ts";
@@ -50,6 +51,8 @@ describe("antler doctor", () => {
     }
     expect(text).toMatch(/^ {2}SIMD +plain/m);
     expect(text).toMatch(/^ {2}memory +up to \d+ \wiB$/m);
+    expect(text).toMatch(/^Threads\n {2}workers +(start +\d+ threads evaluated|none)/m);
+    expect(text).toMatch(/^ {2}memory +can be shared with workers$/m);
     expect(text).toMatch(/^ {2}from +package webgpu \d+\.\d+\.\d+, .*node_modules/m);
     expect(text).toMatch(/^ {2}maxBufferSize +\d+/m);
     expect(text).toMatch(/^ {2}maxStorageBufferBindingSize +\d+/m);
@@ -80,6 +83,25 @@ describe("antler doctor", () => {
     expect(facts.limits.maxBufferSize).toBeGreaterThanOrEqual(2 ** 28);
     expect(facts.features).toContain("core-features-and-limits");
     expect(facts.selfTest.error).toBeLessThan(1e-4);
+  });
+
+  it.skipIf(availableParallelism() === 1)("tells how many threads work together", async () => {
+    const { text } = await runCli(["doctor", "--json"], { env: withoutGpu });
+    const { threads } = JSON.parse(text) as Found;
+    const most = Math.min(availableParallelism(), 8);
+    expect(threads).toEqual({ threads: most, workers: true, sharedMemory: true });
+  });
+
+  it.skipIf(availableParallelism() === 1)("tells why workers do not start", async () => {
+    const flags = "--experimental-permission --allow-fs-read=* --allow-fs-write=*";
+    const env = { ...withoutGpu, NODE_OPTIONS: `${flags} --allow-child-process --no-warnings` };
+    const { code, text } = await runCli(["doctor"], { env });
+    expect(text).toMatch(/^ {2}workers +none +only (1|one) threads?: node:worker_threads: \w+/m);
+    expect(text).toMatch(
+      /^ {2}threads: Node's permission model .*: allow them with --allow-worker/m,
+    );
+    expect(text).toMatch(/^ {2}wasm +works/m);
+    expect(code).toBe(0);
   });
 
   it("writes the JSON to a file beside the text, where asked", async () => {
@@ -143,6 +165,7 @@ describe("antler doctor", () => {
     const { code, text } = await runCli(["doctor"], { program, cwd: place, env });
     expect(text).toMatch(/^ {2}wasm +missing +.*no WebAssembly/m);
     expect(text).toMatch(/wasm: WebAssembly with SIMD is needed/);
+    expect(text).toMatch(/^ {2}workers +none +.*no WebAssembly/m);
     expect(text).toMatch(/^ {2}reference +works/m);
     expect(code).toBe(0);
   });

@@ -95,7 +95,25 @@ describe("the command line, used in a wrong way", () => {
       ["bench", "--cell", "minimal-gru", "--variant", "x"],
       '--variant: expected none for --cell minimal-gru, got "x"',
     ],
-    [["bench", "--method", "newton"], "--method: expected one of sequential, jacobi, "],
+    [["bench", "--method", "newton"], "--method: expected one of sequential, threads, jacobi, "],
+    [["bench", "--threads", "0"], '--threads: expected a positive integer, got "0"'],
+    [
+      ["bench", "--method", "deer,elk", "--exact"],
+      "--exact: expected --method threads, sequential or auto, got deer, elk",
+    ],
+    [
+      ["bench", "--method", "threads", "--backend", "webgpu,reference"],
+      "--method threads: expected --backend wasm, got webgpu, reference",
+    ],
+    [
+      [...gru, ...out, "--method", "threads", "--backend", "webgpu"],
+      "--method threads: expected --backend wasm, got webgpu",
+    ],
+    [
+      [...gru, ...out, "--method", "deer", "--exact"],
+      "--exact: expected --method threads, sequential or auto, got deer",
+    ],
+    [[...gru, ...out, "--threads", "2.5"], '--threads: expected a positive integer, got "2.5"'],
     [["bench", "--chunk", "4,,8"], '--chunk: expected values with commas between them, got "4,,8"'],
     [["bench", "--chunk", "4,x"], '--chunk: expected a positive integer, got "x"'],
     [

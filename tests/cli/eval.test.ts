@@ -138,6 +138,31 @@ describe("antler eval", () => {
     expect(text).toMatch(/after \d+ sweeps?: residual/);
   });
 
+  it("evaluates chunks on threads, exactly where that is asked for, and ends when it is done", async () => {
+    const many = uniform(mulberry32(6), 3 * 5000, -2, 2);
+    save("many.npy", npy(many, [5000, 3]));
+    const args = ["gru.safetensors", "many.npy", "--cell", "gru"];
+    const sequential = await evaluated([...args, "--method", "sequential"]);
+    const threads = [...args, "--method", "threads", "--threads", "2"];
+    const { data, text } = await evaluated(threads);
+    expect(largestError(data, sequential.data, hiddenSize)).toBeLessThan(1e-6);
+    expect(text).toMatch(/^method +threads, 2,500 steps a chunk$/m);
+    expect(text).toMatch(/^threads +2 threads; 5,\d+ steps evaluated, \d+ of them again$/m);
+    expect(text).toMatch(/^result +within the tolerance: residual/m);
+    const exact = await evaluated([...threads, "--exact", "--chunk", "500"]);
+    expect(exact.data).toEqual(sequential.data);
+    expect(exact.text).toMatch(/^method +threads, 500 steps a chunk$/m);
+    const ended = await runCli(["eval", ...threads, "--json", "-", "-o", "t.npy"], { cwd: folder });
+    expect(JSON.parse(ended.text).report).toMatchObject({
+      method: "threads",
+      threads: 2,
+      steps: { run: expect.any(Number), rerun: expect.any(Number) },
+    });
+    const alone = await evaluated([...threads, "--threads", "1"]);
+    expect(alone.text).toMatch(/^threads +1 thread; 5,000 steps evaluated, 0 of them again$/m);
+    expect(alone.data).toEqual(sequential.data);
+  });
+
   it.each(
     cellKinds.flatMap((kind) =>
       (kind.variants.length > 0 ? kind.variants : [""]).map((variant) => ({

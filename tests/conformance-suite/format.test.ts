@@ -106,6 +106,8 @@ describe("failures", () => {
       failed({ method: "elk", damping: "smoother" }),
       failed({ method: "sequential", jacobian: null, chunk: 60 }, "states are further away"),
       failed({ method: "quasi-elk", jacobian: "diagonal" }),
+      failed({ method: "threads", jacobian: null, exact: true, chunk: null }, "a bit is off"),
+      failed({ method: "threads", jacobian: null, guessed: true, chunk: 11 }, "a seam is open"),
     ]);
     expect(text).toContain(
       [
@@ -117,6 +119,10 @@ describe("failures", () => {
         "    states are far away",
         "  gru-reset-after, sequential (C = 60):",
         "    states are further away",
+        "  gru-reset-after, threads (exact, C by default):",
+        "    a bit is off",
+        "  gru-reset-after, threads (from a guess, C = 11):",
+        "    a seam is open",
       ].join("\n"),
     );
   });

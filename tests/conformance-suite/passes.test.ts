@@ -1,5 +1,5 @@
 /** The whole suite on the backends that every machine has, and what its results say. */
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
 import { casesOf } from "../../src/conformance/cases.ts";
 import {
   CONFORMANCE_VERSION,
@@ -30,6 +30,60 @@ it("passes", () => {
   expect(report.milliseconds).toBeGreaterThan(0);
 });
 
+describe("threads", () => {
+  const ofThreads = ({ results }: ConformanceReport) =>
+    results.filter(({ method }) => method === "threads");
+
+  it("are asked for exact bits and for less, with and without a guess", () => {
+    const settings = ofThreads(report).map(({ cell, exact, guessed, chunk }) =>
+      [cell, exact && "exact", guessed && "guessed", chunk].join(),
+    );
+    expect(new Set(settings)).toHaveLength(5 * conformanceCells.length);
+    expect(settings).toHaveLength(5 * conformanceCells.length);
+  });
+
+  it("pass however many there are, and where no other thread can start", async () => {
+    for (const threads of [1, 2, 5]) {
+      const other = await createRuntime({ backend: "wasm", threads });
+      const { results, passed } = await runConformance(other, { methods: ["threads"] });
+      other.dispose();
+      expect(results.flatMap(({ failures }) => failures)).toEqual([]);
+      expect(passed).toBe(true);
+    }
+    vi.spyOn(process, "getBuiltinModule").mockReturnValue(undefined as never);
+    const alone = await createRuntime({ backend: "wasm", threads: 2 });
+    const honest = await runConformance(alone, { methods: ["threads"] });
+    const { report: told } = await alone.evaluate(problemOf("rnn-tanh").cell, new Float32Array(9), {
+      method: "threads",
+    });
+    vi.restoreAllMocks();
+    alone.dispose();
+    expect(told.choice).toMatch(/only (one|1) threads?: this host has neither Worker/);
+    expect(honest.results.flatMap(({ failures }) => failures)).toEqual([]);
+    expect(honest.passed).toBe(true);
+  });
+
+  it("merge some chunks near each other, and not only where they are equal", () => {
+    const guessed = ofThreads(report).filter((one) => one.guessed);
+    expect(guessed.filter(({ residual }) => residual > 0).length).toBeGreaterThan(3);
+    const exact = ofThreads(report).filter((one) => one.exact);
+    expect(exact.every(({ residual }) => residual === 0)).toBe(true);
+  });
+
+  it("are for wasm, and a backend that has nothing else to do is told", async () => {
+    const methods = ["threads"] as const;
+    const { results, unavailable, passed } = await runConformance(runtime, { methods });
+    expect(new Set(results.map(({ backend }) => backend))).toEqual(new Set(["wasm"]));
+    expect(unavailable).toContainEqual({
+      backend: "reference",
+      reason: 'method "threads" is for backend "wasm"',
+    });
+    expect(passed).toBe(true);
+    const named = await runConformance(runtime, { methods, backends: ["reference"] });
+    expect(named).toMatchObject({ passed: false, results: [] });
+  });
+});
+
 it("tells why a backend was not checked", () => {
   const reason = 'this runtime was made for "wasm"';
   expect(report.unavailable).toEqual([{ backend: "webgpu", reason }]);
@@ -43,7 +97,11 @@ describe.each(backends)("%s", (backend) => {
       for (const method of methodNames) {
         const found = results.filter((one) => one.cell === cell && one.method === method);
         const chunks = new Set(found.map(({ chunk }) => chunk));
-        expect(chunks, `${cell} by ${method}`).toHaveLength(method === "sequential" ? 1 : 2);
+        if (method === "threads") {
+          expect(chunks).toEqual(new Set(backend === "wasm" ? [7, null, 11] : []));
+        } else {
+          expect(chunks, `${cell} by ${method}`).toHaveLength(method === "sequential" ? 1 : 2);
+        }
       }
     }
     const kinds = new Set(results.map(({ jacobian }) => jacobian));
@@ -56,7 +114,9 @@ describe.each(backends)("%s", (backend) => {
     for (const result of report.results.filter((one) => one.backend === backend)) {
       const told = JSON.stringify(result);
       expect(result.fallback, told).toBeUndefined();
-      expect(result.iterations > 0, told).toBe(result.method !== "sequential");
+      if (result.chunk !== null) {
+        expect(result.iterations > 0, told).toBe(result.method !== "sequential");
+      }
       expect(result.largestError, told).toBeLessThanOrEqual(result.allowedError / 4);
       expect(result.allowedError, told).toBeLessThan(2e-3);
       expect(result.milliseconds, told).toBeGreaterThan(0);
@@ -121,8 +181,8 @@ describe("the problems", () => {
   it("are cut by the longer chunks with a rest", () => {
     for (const problem of problems) {
       const { lengths } = problem;
-      for (const { chunk, method } of casesOf(problem)) {
-        if (method === "sequential" || chunk === 1) continue;
+      for (const { chunk, method } of casesOf(problem, "wasm")) {
+        if (method === "sequential" || chunk === null || chunk === 1) continue;
         const longest = Math.max(...lengths);
         expect(longest % chunk).not.toBe(0);
         expect(longest).toBeGreaterThan(3 * chunk);
@@ -132,7 +192,7 @@ describe("the problems", () => {
 
   it("are cut short so that every method meets cells and every cell methods", () => {
     const short = problems.flatMap((problem) =>
-      casesOf(problem)
+      casesOf(problem, "webgpu")
         .filter((one) => one.short)
         .map(({ method, jacobian, chunk }) => ({
           cell: problem.cell.name,
@@ -142,7 +202,7 @@ describe("the problems", () => {
         })),
     );
     expect(short.length).toBeLessThanOrEqual(60);
-    for (const method of methodNames) {
+    for (const method of methodNames.filter((name) => name !== "threads")) {
       const met = short.filter((one) => one.method === method);
       expect(met.length, method).toBeGreaterThanOrEqual(5);
       if (method !== "sequential") {

@@ -1,10 +1,19 @@
 /** The playground's parts that need no browser. */
-import { createRuntime, type EvaluateOptions, type IterationProgress, type Runtime } from "antler";
+import {
+  type BackendName,
+  createRuntime,
+  type EvaluateOptions,
+  type IterationProgress,
+  type Runtime,
+} from "antler";
+import type { ConformanceResult } from "antler/conformance";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { benchmarkCases, timeCase } from "../../examples/web/src/check/benchmark.ts";
 import {
   type DeviceResult,
   resultAsJson,
   resultAsText,
+  settingOf,
 } from "../../examples/web/src/check/result.ts";
 import { EXAMPLE_CELL } from "../../examples/web/src/solve/example-cell.ts";
 import { makeOwnCell } from "../../examples/web/src/solve/own-cell.ts";
@@ -28,7 +37,7 @@ import { median } from "../../examples/web/src/timing.ts";
 
 let runtime: Runtime;
 beforeAll(async () => {
-  runtime = await createRuntime({ reproducible: true });
+  runtime = await createRuntime({ reproducible: true, threads: 2 });
 });
 afterAll(() => runtime?.dispose());
 
@@ -133,6 +142,8 @@ describe("settings", () => {
     [{ hiddenSize: "" }, "hiddenSize", 'expected a whole number from 1 to 256, got ""'],
     [{ tolerance: "0" }, "tolerance", 'expected a number from 1e-14 to 1, got "0"'],
     [{ damping: "-1" }, "damping", "expected a number from 0"],
+    [{ threads: "0" }, "threads", 'expected a whole number from 1 to 64, got "0"'],
+    [{ method: "threads", backend: "webgpu" }, "backend", "expected WebAssembly for threads"],
     [{ cell: "transformer" }, "cell", "expected one of gru-reset-after"],
     [{ cell: "lorenz96", hiddenSize: "3" }, "hiddenSize", "at least 4 for Lorenz-96, got 3"],
     [{ steps: "100000", hiddenSize: "256" }, "steps", "got 25,600,000"],
@@ -147,6 +158,9 @@ describe("settings", () => {
       method: "sequential",
       backend: "auto",
     });
+    const threads = settingsOf({ method: "threads", exact: "yes", threads: "3", chunk: "9" });
+    expect(evaluateOptions(threads)).toEqual({ method: "threads", backend: "auto", exact: true });
+    expect([threads.threads, settingsOf({}).threads]).toEqual([3, null]);
     const damped = evaluateOptions(settingsOf({ damping: "0.5", trustRegion: "yes" }));
     expect(damped.damping).toEqual({ lambda: 0.5, trustRegion: true });
     expect(evaluateOptions(settingsOf({}))).not.toHaveProperty("damping");
@@ -207,8 +221,10 @@ describe("the report in words", () => {
       verdictOf(await reportOf(gaveUp)),
       verdictOf(await reportOf(gaveUp, { onFailure: "return" })),
       verdictOf(await reportOf({ method: "sequential" })),
+      verdictOf(await reportOf({ method: "threads" })),
     ];
-    expect(verdicts.map(({ kind }) => kind)).toEqual(["good", "repaired", "bad", "good"]);
+    expect(verdicts.map(({ kind }) => kind)).toEqual(["good", "repaired", "bad", "good", "good"]);
+    expect(verdicts[4]!.title).toBe("Evaluated on 2 threads");
     expect(verdicts[0]!.title).toMatch(/^Converged after \d+ sweeps$/);
     expect(verdicts[1]!.title).toBe("Did not converge in 3 sweeps, and was finished sequentially");
   });
@@ -218,6 +234,8 @@ describe("the report in words", () => {
       await reportOf({ gain: "1" }),
       await reportOf({ gain: "6", maxIterations: "3" }),
       await reportOf({ method: "sequential" }),
+      await reportOf({ method: "threads" }),
+      await reportOf({ method: "threads", steps: "1" }),
     ]) {
       const sentences = describeReport(report, 1e-7, 1e-5, start);
       for (const sentence of sentences) {
@@ -227,6 +245,29 @@ describe("the report in words", () => {
       expect(sentences.join()).toContain(report.choice);
       expect(sentences.join()).toContain(report.errorEstimate.toExponential(1));
     }
+  });
+});
+
+describe("the benchmark", () => {
+  const status = (name: BackendName) => ({ name, available: true });
+
+  it("has a row for threads in each size, on WebAssembly and where there are cores for them", () => {
+    const cases = benchmarkCases([status("wasm"), status("reference")], 4);
+    const ofThreads = cases.filter(({ method }) => method === "threads");
+    expect(ofThreads.map(({ backend, steps }) => [backend.name, steps])).toEqual([
+      ["wasm", 1_000],
+      ["wasm", 10_000],
+      ["wasm", 20_000],
+    ]);
+    const alone = benchmarkCases([status("wasm"), status("reference")], 1);
+    expect(cases.length - alone.length).toBe(3);
+  });
+
+  it("tells how many threads worked, and how much they did again", async () => {
+    const one = benchmarkCases([status("wasm")], 2).find(({ method }) => method === "threads")!;
+    const row = await timeCase(runtime, one, new AbortController().signal);
+    expect(row).toMatchObject({ method: "threads", chunk: null, sweeps: 0 });
+    expect(row.note).toMatch(/^2 threads, \d+ steps run again$/);
   });
 });
 
@@ -244,6 +285,16 @@ describe("small things", () => {
 
   it("medians are in the middle", () => {
     expect([median([3, 1, 2]), median([4, 1])]).toEqual([2, 2.5]);
+  });
+
+  it("settings of results are told apart", () => {
+    const result = { method: "threads", jacobian: null, chunk: null } as ConformanceResult;
+    expect(settingOf({ ...result, exact: true })).toBe("threads, exact, own chunk");
+    expect(settingOf({ ...result, guessed: true, chunk: 11 })).toBe(
+      "threads, from a guess, chunk 11",
+    );
+    const deer = { ...result, method: "deer", jacobian: "dense", chunk: 7 } as const;
+    expect(settingOf(deer)).toBe("deer, dense, chunk 7");
   });
 
   it("results to copy have no holes", () => {

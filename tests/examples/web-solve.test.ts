@@ -211,6 +211,35 @@ describe("a solve", () => {
     });
   });
 
+  it("runs on as many threads as are asked for, exactly if that is asked for", async () => {
+    const settings = { ...SMALL, steps: "4000", method: "threads", threads: "2", gain: "1" };
+    await inPage(hashOf(settings), async (page) => {
+      const panel = panelOf(page);
+      expect(await runTask(page, "Run")).toBe("Evaluated on 2 threads.");
+      expect(await readFact(page, "Threads")).toBe("2");
+      const again = Number(await readFact(page, "Steps run again"));
+      expect(again).toBeGreaterThan(0);
+      expect(again).toBeLessThan(1000);
+      expect(Number(await readFact(page, "Measured error"))).toBeLessThan(1e-6);
+      expect(await textOf(panel)).toContain("Threads have no sweeps to watch");
+      await panel.getByLabel("Exact").check();
+      await panel.getByLabel("Threads", { exact: true }).fill("3");
+      expect(await runTask(page, "Run")).toBe("Evaluated on 3 threads.");
+      expect(await readFact(page, "Measured error")).toBe("0");
+      await keepPicture(page, "threads-light");
+      await panel.getByLabel("Runs on").selectOption("webgpu");
+      expect(await textOf(panel)).toContain("expected WebAssembly for threads, got WebGPU");
+      await panel.getByLabel("Runs on").selectOption("auto");
+      expect(await runTask(page, "Compare backends")).toBe("All backends have been timed.");
+      const rows = await readTable(page, "Milliseconds, the median");
+      const runs = rows.map(([backend, run]) => `${backend}, ${run}`);
+      const alone = ["WebGPU, sequential", "reference (float64), sequential"];
+      expect(runs.sort()).toEqual(
+        ["WebAssembly, threads", "WebAssembly, sequential", ...alone].sort(),
+      );
+    });
+  });
+
   it("times every backend beside sequential evaluation", async () => {
     await inPage(hashOf(SMALL), async (page) => {
       expect(await runTask(page, "Compare backends")).toBe("All backends have been timed.");
@@ -346,6 +375,29 @@ describe("a host that forbids evaluation in workers", () => {
     await panelOf(page).getByLabel("Cell", { exact: true }).selectOption("lstm-plain");
     expect(await runTask(page, "Run")).toMatch(/^(Converged|Did not converge)/);
     expect(await readFact(page, "Backend")).toBe("wasm");
+    await watched.close();
+  });
+});
+
+describe("a host that forbids workers of workers", () => {
+  it.each([
+    ["from blobs", "worker-src 'self'", "2"],
+    ["of any kind", "worker-src 'none'", "1"],
+  ])("%s gets its threads from a file, or one thread", async (_, policy, threads) => {
+    const watched = await openPlayground(browser, playground);
+    const { page } = watched;
+    await page.context().route("**/solve.worker-*.js", async (route) => {
+      const response = await route.fetch();
+      const headers = { ...response.headers(), "content-security-policy": policy };
+      await route.fulfill({ response, headers });
+    });
+    const settings = { ...SMALL, method: "threads", threads: "2" };
+    await page.goto(`${playground.address}?again#${hashOf(settings)}`);
+    expect(await runTask(page, "Run")).toMatch(/^Evaluated on \d threads?\.$/);
+    await panelOf(page).getByText("The report in words").click();
+    const words = await textOf(panelOf(page).getByRole("region", { name: "Report" }));
+    expect(await readFact(page, "Threads"), words).toBe(threads);
+    if (threads === "1") expect(words).toMatch(/only one thread: .*worker-src/);
     await watched.close();
   });
 });

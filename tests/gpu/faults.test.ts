@@ -211,7 +211,8 @@ describe("the limits that every WebGPU has", () => {
       }),
     });
     using runtime = await createRuntime({ gpu: wrapped });
-    const { report } = await runtime.evaluate(wheel(300), many.subarray(0, 8192));
+    const method = { method: "jacobi", chunk: 1024 } as const;
+    const { report } = await runtime.evaluate(wheel(300), many.subarray(0, 8192), method);
     expect(report).toMatchObject({ backend: "wasm", converged: true });
     expect(report.failover).toMatch(/stateSize 300.*the device has 1024/);
     const tiny = many.subarray(0, 8192);

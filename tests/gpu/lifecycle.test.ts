@@ -120,8 +120,8 @@ describe("with what looks like a GPU", () => {
     expect(await backendOf(small, many, { method: "sequential" })).toBe("wasm");
   });
 
-  it("the method is chosen for it, and the choice explained", async () => {
-    const { report, states: found } = await runtime.evaluate(small, many);
+  it("the method is chosen for it where it is named, and the choice explained", async () => {
+    const { report, states: found } = await runtime.evaluate(small, many, { backend: "webgpu" });
     expect(report).toMatchObject({ backend: "webgpu", method: "quasi-deer", chunk: 128 });
     expect(report.converged).toBe(true);
     expect(report.choice).toContain("on a GPU, quasi-deer in chunks of 128");

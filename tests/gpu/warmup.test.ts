@@ -70,7 +70,8 @@ describe("warmup", () => {
     runtime = await createRuntime({ gpu: wrappedGpu(gpu, { info: hardware }) });
     await runtime.warmup(cell, { steps: 8192 });
     const x = normal(mulberry32(3), 8192 * inputSize);
-    const { report } = await runtime.evaluate(cell, x, { onFailure: "return" });
+    const options = { backend: "webgpu", onFailure: "return" } as const;
+    const { report } = await runtime.evaluate(cell, x, options);
     expect(report).toMatchObject({ backend: "webgpu", method: "quasi-deer", jacobian: "block" });
     expect(report.traffic!.pipelinesCompiled).toBe(0);
   });

@@ -1,4 +1,5 @@
 /** Runtimes that do not tell the truth, for the conformance suite to find out. */
+import type { ConformanceResult } from "../../src/conformance/index.ts";
 import type { Cell, EvaluateOptions, Evaluation, FloatArray, Runtime } from "../../src/index.ts";
 
 export type Result = Evaluation<FloatArray>;
@@ -72,10 +73,18 @@ export interface Liar {
   /** What some result must be told to do wrong. */
   readonly failure: RegExp;
   /** Which results must fail; default all. */
-  readonly fails?: (result: { method: string; chunk: number; cell: string }) => boolean;
+  readonly fails?: (result: Told) => boolean;
 }
 
-const isParallel = ({ method }: { method: string }) => method !== "sequential";
+type Told = Pick<ConformanceResult, "method" | "chunk" | "cell" | "exact" | "guessed">;
+
+const isSwept = ({ method }: Told) => method !== "sequential" && method !== "threads";
+const isThreads = ({ method }: Told) => method === "threads";
+const inChunks = ({ method, chunk }: Told) => method === "threads" && chunk !== null;
+
+/** Another report of threads; that of other methods stays. */
+const withThreads = (change: (report: Result["report"], call: Call) => object): Lie =>
+  withReport((report, call) => (call.options.method === "threads" ? change(report, call) : {}));
 
 export const liars: readonly Liar[] = [
   {
@@ -172,13 +181,13 @@ export const liars: readonly Liar[] = [
       return { ...result, report: { ...report, ...claimed } };
     },
     failure: /report\.residual is understated: 0\.0e\+0, but the states' own is/,
-    fails: isParallel,
+    fails: isSwept,
   },
   {
     name: "does not converge, and does not repair",
     lie: ({ evaluate }) => evaluate({ maxIterations: 1, onFailure: "return" }),
     failure: /it did not converge: not converged after 1 sweeps/,
-    fails: isParallel,
+    fails: isSwept,
   },
   {
     name: "marks nothing as converged",
@@ -226,12 +235,14 @@ export const liars: readonly Liar[] = [
       return { ...result, ...sequential, report: { ...honest, ...claimed } };
     },
     failure: /no sweep was needed, it says, so that deer cannot have run: the oracle took \d/,
-    fails: isParallel,
+    fails: isSwept,
   },
   {
     name: "runs Jacobi's iteration, whatever it is asked for",
     lie: async (call) => {
-      if (call.options.method === "sequential") return call.evaluate();
+      if (call.options.method === "sequential" || call.options.method === "threads") {
+        return call.evaluate();
+      }
       const { report } = await call.evaluate();
       const other = await call.evaluate({ method: "jacobi", jacobian: "none", damping: 0 });
       const { iterations, residual, errorEstimate } = other.report;
@@ -255,7 +266,7 @@ export const liars: readonly Liar[] = [
     name: "understates the residual a hundredfold",
     lie: withReport(({ residual }) => ({ residual: residual / 100 })),
     failure: /report\.residual is understated: \d\.\de-7, but the states' own is \d\.\de-5/,
-    fails: ({ method, chunk }) => method === "jacobi" && chunk > 1,
+    fails: ({ method, chunk }) => method === "jacobi" && chunk! > 1,
   },
   {
     name: "overstates the residual",
@@ -362,6 +373,105 @@ export const liars: readonly Liar[] = [
     },
     failure: /the final state of sequence 1 is not its initial state, as it has no steps/,
     fails: ({ cell }) => cell === "gru-reset-after",
+  },
+  {
+    name: "does not tell its threads",
+    lie: withThreads(() => ({ threads: undefined })),
+    failure: /report\.threads: expected a positive integer, got undefined/,
+    fails: isThreads,
+  },
+  {
+    name: "boasts of threads that had nothing to do",
+    lie: withThreads(() => ({ threads: 64 })),
+    failure: /report\.threads: 64 cannot have worked on \d+ chunks/,
+    fails: isThreads,
+  },
+  {
+    name: "does not count the steps of threads",
+    lie: withThreads(() => ({ steps: undefined })),
+    failure: /report\.steps: expected numbers of steps, got undefined/,
+    fails: isThreads,
+  },
+  {
+    name: "counts what ran again, and not that it ran",
+    lie: withThreads(({ steps }) => ({ steps: { run: steps!.run - 1, rerun: steps!.rerun } })),
+    failure: /report\.steps: \d+ steps without the \d+ that ran again should be all \d+/,
+    fails: isThreads,
+  },
+  {
+    name: "claims that nothing ran again",
+    lie: withThreads(({ steps }) => ({ steps: { run: steps!.run - steps!.rerun, rerun: 0 } })),
+    failure: /report\.steps: of \d+ chunks behind others, \d+ to \d+ steps .*, and 0 have/,
+    fails: inChunks,
+  },
+  {
+    name: "claims more work than there was to do",
+    lie: withThreads(({ steps: { run, rerun } = { run: 0, rerun: 0 } }) => ({
+      steps: { run: run + 1000, rerun: rerun + 1000 },
+    })),
+    failure: /report\.steps: of \d+ chunks behind others, \d+ to \d+ steps .*, and 1\d\d\d have/,
+    fails: isThreads,
+  },
+  {
+    name: "claims more rounds of merging than there are chunks",
+    lie: withThreads(() => ({ iterations: 60 })),
+    failure: /report\.iterations: \d+ chunks merge in rounds, of which .* expected, got 60/,
+    fails: isThreads,
+  },
+  {
+    name: "runs sequentially, and calls it threads",
+    lie: async (call) => {
+      if (call.options.method !== "threads") return call.evaluate();
+      const { report } = await call.evaluate();
+      const { report: own, ...result } = await call.evaluate({ method: "sequential" });
+      const { run, rerun } = report.steps!;
+      const claimed = { steps: { run: run - rerun, rerun: 0 }, iterations: own.iterations };
+      return { ...result, report: { ...report, residual: own.residual, ...claimed } };
+    },
+    failure: /report\.iterations: \d+ chunks merge in rounds, of which .* expected, got 0/,
+    fails: inChunks,
+  },
+  {
+    name: "is a bit off where every bit was asked for",
+    lie: async (call) => {
+      const result = await call.evaluate();
+      const { states } = result;
+      const at = middle(states, call);
+      if (call.options.exact) states[at]! += 2 ** -23 * Math.max(Math.abs(states[at]!), 2 ** -126);
+      return result;
+    },
+    failure: /exact: states are not those of sequential evaluation in every bit, first at step \d/,
+    fails: ({ exact }) => exact === true,
+  },
+  {
+    name: "leaves chunks as they are after the first round",
+    lie: async (call) => {
+      const { method, chunk = 0, lengths, reverse } = call.options;
+      const result = await call.evaluate();
+      if (method !== "threads" || chunk === 0 || lengths || reverse) return result;
+      // A chunk of the middle moves aside as a whole, by less than float64 steps would show.
+      const rows = result.states.subarray(chunk * call.cell.stateSize);
+      rows.forEach((value, i) => {
+        if (i < chunk * call.cell.stateSize) rows[i] = value + 1.2e-6;
+      });
+      return result;
+    },
+    failure: /a chunk does not meet the one before: the residual is \d\.\d\de-\d+ at step/,
+    fails: ({ method, chunk, exact, cell }) =>
+      method === "threads" && chunk !== null && !exact && cell === "lstm-plain",
+  },
+  {
+    name: "does not tell the seams of merged chunks",
+    lie: withThreads(() => ({ residual: 0 })),
+    failure: /report\.residual is understated: 0, but it is \d\.\d\de-8 at step/,
+    fails: ({ guessed, cell }) => guessed === true && cell === "gru-reset-after",
+  },
+  {
+    name: "fails at the comparison",
+    lie: ({ evaluate, index, options }) =>
+      index > 0 && options.method === "sequential" ? { states: null } : evaluate(),
+    failure: /states of sequential evaluation: expected \d+, got null/,
+    fails: isThreads,
   },
   {
     name: "returns no report",

@@ -33,7 +33,7 @@ export interface Load {
  */
 const maxIterations = 4;
 const sequential: Antler.EvaluateOptions = { method: "sequential" };
-const options: readonly Antler.EvaluateOptions[] = [
+const onAny: readonly Antler.EvaluateOptions[] = [
   sequential,
   { method: "deer", chunk: 4, maxIterations },
   sequential,
@@ -41,6 +41,7 @@ const options: readonly Antler.EvaluateOptions[] = [
   sequential,
   { method: "quasi-deer", chunk: 5, maxIterations },
 ];
+const onWasm: readonly Antler.EvaluateOptions[] = [...onAny, { method: "threads", chunk: 10 }];
 const STEPS = 20;
 
 /** Weak, for what is counted must be free to go. */
@@ -83,7 +84,9 @@ export async function openLoad(
   const { inputs: allInputs, ...recurrence } = seededProblem();
   const inputs = allInputs.slice(0, STEPS * recurrence.inputSize);
   const cell = gru(recurrence);
-  const open = () => createRuntime({ backend, ...(watched && { gpu: watched as Antler.Gpu }) });
+  const options = watched ? onAny : onWasm;
+  const open = () =>
+    createRuntime({ backend, threads: 2, ...(watched && { gpu: watched as Antler.Gpu }) });
 
   const first = new Map<Antler.EvaluateOptions, Float32Array>();
   const evaluateOn = async (runtime: Antler.Runtime, index: number) => {
@@ -108,7 +111,7 @@ export async function openLoad(
     async renew(count) {
       for (let i = 0; i < count; i++) {
         const other = await open();
-        await evaluateOn(other, 2 * i + 1);
+        await evaluateOn(other, (2 * i + 1) % onAny.length);
         other.dispose();
       }
     },

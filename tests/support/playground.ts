@@ -112,9 +112,22 @@ export async function textOf(locator: Locator): Promise<string> {
 
 /** Presses the button of a task, and waits until the task has ended. @returns how it ended, in words. */
 export async function runTask(page: Page, button: string): Promise<string> {
+  const progress = progressOf(page, button);
+  // The page draws a little after the click: before, the task is still idle, or as the last one has ended.
+  await progress.evaluate((element: Started) => {
+    element.started = new Promise((resolve) => {
+      const observer = new MutationObserver(resolve);
+      observer.observe(element, { attributes: true, attributeFilter: ["class"] });
+    });
+  });
   await panelOf(page).getByRole("button", { name: button, exact: true }).click();
+  await progress.evaluate(async (element: Started) => {
+    await element.started;
+  });
   return endOf(page, button);
 }
+
+type Started = Element & { started?: Promise<unknown> };
 
 /** @returns how the task with this button ended, in words. */
 export async function endOf(page: Page, button: string): Promise<string> {

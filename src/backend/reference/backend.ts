@@ -1,7 +1,7 @@
 /** The float64 oracle as a backend: slow, obvious, and there on every machine. */
 import type { Cell } from "../../cell/define-cell.ts";
 import type { Pacer } from "../../solve/pacing.ts";
-import type { HostBackend, SequentialProblem } from "../backend.ts";
+import type { HostBackend, HostRun, SequentialProblem } from "../backend.ts";
 import { createReferenceEngine, UNIT_ROUNDOFF } from "./engine.ts";
 import { type Programs, programsOf } from "./programs.ts";
 
@@ -18,7 +18,7 @@ export function createReferenceBackend(): HostBackend {
     unitRoundoff: UNIT_ROUNDOFF,
     allocate: (length) => new Float64Array(length),
 
-    async sequential(problem: SequentialProblem, pacer: Pacer): Promise<boolean> {
+    async sequential(problem: SequentialProblem, pacer: Pacer): Promise<HostRun> {
       const { cell, inputs, sequences, reverse, initialStates, states, onProgress } = problem;
       const { inputSize, stateSize } = cell;
       const programs = programsFor(cell);
@@ -38,7 +38,7 @@ export function createReferenceBackend(): HostBackend {
           onProgress?.(done, total);
         });
       }
-      return states.every((value: number) => Number.isFinite(value));
+      return { finite: states.every((value: number) => Number.isFinite(value)) };
     },
 
     engine: (problem) => createReferenceEngine(problem, programsFor(problem.cell)),

@@ -1,4 +1,5 @@
 /** The kernels as they come with the package: in its text, for hosts that compile bytes. */
+import { nodeModule } from "../../node-module.ts";
 import { kernels } from "./generated/kernels.ts";
 import type { BuiltInKernels } from "./load.ts";
 
@@ -15,11 +16,30 @@ export async function inlinedKernel(simd: "plain" | "relaxed"): Promise<Uint8Arr
         " hand them over: createRuntime({ wasm })",
     );
   }
-  const bytes = decodeBase64(kernels.base64);
-  const unpacked = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("deflate"));
-  const both = new Uint8Array(await new Response(unpacked).arrayBuffer());
+  const both = await inflate(decodeBase64(kernels.base64));
   const { plainLength } = kernels;
   return simd === "plain" ? both.slice(0, plainLength) : both.slice(plainLength);
+}
+
+/** Without a Blob or a Response, which in Node would load a whole HTTP client first; nor need it any stream. */
+async function inflate(bytes: Uint8Array<ArrayBuffer>): Promise<Uint8Array<ArrayBuffer>> {
+  const zlib = nodeModule<{ inflateSync(bytes: Uint8Array): Uint8Array<ArrayBuffer> }>("zlib");
+  // A copy, as it may be a part of a larger buffer.
+  if (zlib) return new Uint8Array(zlib.inflateSync(bytes));
+  const { writable, readable } = new DecompressionStream("deflate");
+  const writer = writable.getWriter();
+  // What goes wrong, the reader hears of.
+  const written = Promise.all([writer.write(bytes), writer.close()]).catch(() => {});
+  const reader = readable.getReader();
+  let unpacked = new Uint8Array(0);
+  for (let piece = await reader.read(); !piece.done; piece = await reader.read()) {
+    const longer = new Uint8Array(unpacked.length + piece.value.length);
+    longer.set(unpacked);
+    longer.set(piece.value, unpacked.length);
+    unpacked = longer;
+  }
+  await written;
+  return unpacked;
 }
 
 function decodeBase64(text: string): Uint8Array<ArrayBuffer> {

@@ -37,6 +37,7 @@ export interface KernelExports {
 }
 
 export interface Kernels {
+  readonly module: WebAssembly.Module;
   readonly exports: KernelExports;
   readonly simd: "plain" | "relaxed";
 }
@@ -159,5 +160,5 @@ export async function loadKernels(
   if (reproducible && simd === "relaxed") {
     throw new RangeError("wasm: expected kernels whose results are reproducible, got relaxed SIMD");
   }
-  return { exports: exports as unknown as KernelExports, simd };
+  return { module, exports: exports as unknown as KernelExports, simd };
 }

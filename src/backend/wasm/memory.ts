@@ -2,8 +2,8 @@
 import type { FloatArray } from "../../types.ts";
 
 const PAGE = 65536;
-/** Kernels read whole vectors and may look a little past the end of the last array. */
-const SLACK = 64;
+/** Kernels read whole tiles and may look a little past the end of the last array: three rows of eight. */
+const SLACK = 256;
 
 export class KernelMemory {
   readonly #memory: WebAssembly.Memory;
@@ -13,6 +13,7 @@ export class KernelMemory {
   #kept: number;
   /** End of all. */
   #top: number;
+  #version = 0;
   #floats = new Float32Array(0);
   #words = new Int32Array(0);
 
@@ -38,6 +39,11 @@ export class KernelMemory {
   /** Bytes that stay until `forget`. */
   get kept(): number {
     return this.#kept - this.#base;
+  }
+
+  /** Another number whenever what stays has changed. */
+  get version(): number {
+    return this.#version;
   }
 
   /** The whole memory as floats; a new view after the memory has grown. */
@@ -117,6 +123,7 @@ export class KernelMemory {
 
   /** Whatever has been allocated so far stays when a run ends. */
   keep(): void {
+    if (this.#kept !== this.#top) this.#version++;
     this.#kept = this.#top;
   }
 
@@ -127,8 +134,24 @@ export class KernelMemory {
 
   /** Gives up everything. */
   forget(): void {
+    this.#version++;
     this.#kept = this.#base;
     this.#top = this.#base;
+  }
+
+  /** A copy of what stays. */
+  image(): ArrayBuffer {
+    return this.#memory.buffer.slice(this.#base, this.#kept) as ArrayBuffer;
+  }
+
+  /** Takes what stays from another memory of the same kernels, in place of all that is here. */
+  load(image: ArrayBuffer): void {
+    this.forget();
+    const end = this.#base + image.byteLength;
+    this.#grow(end + SLACK);
+    new Uint8Array(this.#memory.buffer, this.#base).set(new Uint8Array(image));
+    this.#top = end;
+    this.keep();
   }
 }
 

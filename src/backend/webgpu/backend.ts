@@ -1,7 +1,8 @@
 /** The WebGPU backend: float32, on the GPU, all sweeps of a window in one submit. */
 import { DeviceLostError, GpuError } from "../../errors.ts";
+import { type DeviceSolved, solveOnDevice } from "../../solve/device.ts";
 import type { Pacer } from "../../solve/pacing.ts";
-import type { AdapterDescription } from "../../types.ts";
+import type { AdapterDescription, MethodName } from "../../types.ts";
 import type { Job } from "../../validate.ts";
 import type { DeviceBackend, DeviceRun } from "../backend.ts";
 import { BatchRun } from "./batch.ts";
@@ -75,6 +76,10 @@ export class WebgpuBackend implements DeviceBackend {
         if (!isFull || limit < LEAST_MEMORY * LESS_MEMORY) throw error;
       }
     }
+  }
+
+  solve(job: Job, method: MethodName, pacer: Pacer): Promise<DeviceSolved> {
+    return solveOnDevice(this, job, method, pacer);
   }
 
   async warmup(job: Job, sequential: boolean): Promise<void> {

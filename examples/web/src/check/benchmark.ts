@@ -7,6 +7,7 @@ import {
   type Runtime,
 } from "antler";
 import { mulberry32, normal, randomWeights } from "../../../../tests/support/random.ts";
+import { counted, whole } from "../format.ts";
 import { timeEvaluations } from "../timing.ts";
 import type { BenchmarkRow } from "./tasks.ts";
 
@@ -25,22 +26,28 @@ interface Case {
 }
 
 /** The methods that are worth a comparison, in chunks of about √T steps, which suits GPUs. */
-function methodsOf(steps: number): readonly Pick<Case, "method" | "chunk">[] {
+function methodsOf(steps: number, withThreads: boolean): readonly Pick<Case, "method" | "chunk">[] {
   const chunk = 2 ** Math.round(Math.log2(Math.sqrt(steps)));
   return [
     { method: "sequential", chunk: null },
+    ...(withThreads ? [{ method: "threads", chunk: null } as const] : []),
     { method: "quasi-deer", chunk },
     { method: "jacobi", chunk: 4 * chunk },
   ];
 }
 
 /** What is timed: the reference, and programs that imitate a GPU, do the smallest size only. */
-export function benchmarkCases(backends: readonly BackendStatus[]): Case[] {
+export function benchmarkCases(backends: readonly BackendStatus[], cores: number): Case[] {
   return SIZES.flatMap(({ hiddenSize, steps }) =>
     backends
       .filter((backend) => steps === SIZES[0].steps || isFast(backend))
       .flatMap((backend) =>
-        methodsOf(steps).map((method) => ({ hiddenSize, steps, backend, ...method })),
+        methodsOf(steps, backend.name === "wasm" && cores > 1).map((method) => ({
+          hiddenSize,
+          steps,
+          backend,
+          ...method,
+        })),
       ),
   );
 }
@@ -73,9 +80,10 @@ export async function timeCase(
   try {
     const evaluate = async () => (await runtime.evaluate(cell, inputs, options)).report;
     const { milliseconds, runs, report } = await timeEvaluations(evaluate);
-    const { iterations, fallback } = report;
-    const note = fallback ? `finished sequentially: ${fallback.reason}` : "";
-    return { ...row, milliseconds, runs, sweeps: iterations, note };
+    const { iterations, fallback, threads = 1, steps: work } = report;
+    const again = work && `${counted(threads, "thread")}, ${whole(work.rerun)} steps run again`;
+    const note = fallback ? `finished sequentially: ${fallback.reason}` : (again ?? "");
+    return { ...row, milliseconds, runs, sweeps: work ? 0 : iterations, note };
   } catch (error) {
     signal.throwIfAborted();
     return { ...row, milliseconds: null, runs: 0, sweeps: 0, note: String(error) };

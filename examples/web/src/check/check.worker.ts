@@ -38,7 +38,7 @@ serveTasks<CheckTasks>({
     const chosen = runtime.backends.filter(
       ({ name, available }) => available && backends.includes(name),
     );
-    const cases = benchmarkCases(chosen);
+    const cases = benchmarkCases(chosen, navigator.hardwareConcurrency ?? 1);
     for (const [index, one] of cases.entries()) {
       const text = `GRU ${one.hiddenSize}, ${one.steps} steps, ${one.method} on ${one.backend.name}`;
       tell({ text, done: index / cases.length, row: null });

@@ -16,9 +16,11 @@ export interface DeviceResult {
 }
 
 /** The setting of a result: what stands at the head of its column. */
-export function settingOf({ method, jacobian, damping, chunk }: ConformanceResult): string {
+export function settingOf(result: ConformanceResult): string {
+  const { method, jacobian, damping, exact, guessed, chunk } = result;
   if (method === "sequential") return "sequential";
-  return [`${method}, ${jacobian}`, damping, `chunk ${chunk}`].filter(Boolean).join(", ");
+  const words = [method, jacobian, damping, exact && "exact", guessed && "from a guess"];
+  return [...words, chunk === null ? "own chunk" : `chunk ${chunk}`].filter(Boolean).join(", ");
 }
 
 export function countPassed(results: readonly ConformanceResult[]): number {

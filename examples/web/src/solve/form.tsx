@@ -22,7 +22,8 @@ interface FormProps {
 }
 
 export function SettingsForm({ texts, errors, onChange, backends }: FormProps) {
-  const parallel = texts.method !== "sequential" && texts.method !== "auto";
+  const parallel =
+    texts.method !== "sequential" && texts.method !== "threads" && texts.method !== "auto";
   const number = (name: NumberSetting, label: string, hint?: string) => (
     <NumberField
       label={label}
@@ -69,6 +70,17 @@ export function SettingsForm({ texts, errors, onChange, backends }: FormProps) {
       <fieldset>
         <legend>Method</legend>
         {select("method", "Method", METHOD_NAMES)}
+        {texts.method === "threads" && (
+          <>
+            {number("threads", "Threads", "Empty: as many as this device has cores, up to 8")}
+            <CheckField
+              label="Exact"
+              checked={texts.exact === "yes"}
+              onChange={(checked) => onChange({ exact: checked ? "yes" : "no" })}
+              hint="Chunks merge only where every bit is that of sequential evaluation"
+            />
+          </>
+        )}
         {parallel && (
           <>
             <div class="pair">

@@ -11,6 +11,7 @@ import { SettingsForm } from "./form.tsx";
 import { Comparison, Pictures, ReportInWords, type SolveResults } from "./results.tsx";
 import {
   DEFAULT_TEXTS,
+  hasSweeps,
   parseSettings,
   type SettingErrors,
   type SolveSettings,
@@ -133,10 +134,10 @@ export function SolvePanel() {
           <>
             <ReportInWords {...results} />
             {results.pictures.length > 0 && <Pictures {...results} />}
-            {results.report?.method === "sequential" && (
+            {results.report && !hasSweeps(results.report.method) && (
               <p class="empty">
-                Sequential evaluation has no sweeps to watch. Choose a parallel method to see one
-                converge.
+                {results.report.method === "threads" ? "Threads have" : "Sequential evaluation has"}{" "}
+                no sweeps to watch. Choose a method that makes some to see one converge.
               </p>
             )}
           </>

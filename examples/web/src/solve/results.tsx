@@ -24,7 +24,7 @@ export function ReportInWords({ report, error, settings, start }: SolveResults) 
   const facts: [string, string][] = [
     ["Method", report.method],
     ["Backend", report.backend],
-    ["Sweeps", whole(report.iterations)],
+    ...threadFacts(report),
     ["Residual", scientific(report.residual)],
     ["Error estimate", scientific(report.errorEstimate)],
     ["Measured error", scientific(error)],
@@ -49,6 +49,15 @@ export function ReportInWords({ report, error, settings, start }: SolveResults) 
       </details>
     </section>
   );
+}
+
+/** What there is instead of sweeps where threads worked. */
+function threadFacts({ method, iterations, threads, steps }: Report): [string, string][] {
+  if (method !== "threads") return [["Sweeps", whole(iterations)]];
+  return [
+    ["Threads", whole(threads ?? 1)],
+    ["Steps run again", whole(steps?.rerun ?? 0)],
+  ];
 }
 
 /** Columns of time in the heat map's table. */

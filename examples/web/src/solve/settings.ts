@@ -23,6 +23,7 @@ export type CellChoice = keyof typeof CELL_NAMES;
 export const METHOD_NAMES: Readonly<Record<MethodName | "auto", string>> = {
   auto: "auto",
   sequential: "sequential",
+  threads: "threads (merging)",
   "quasi-deer": "quasi-DEER (diagonal)",
   deer: "DEER (dense)",
   "quasi-elk": "quasi-ELK (damped)",
@@ -58,6 +59,10 @@ export interface SolveSettings {
   readonly forcing: number;
   readonly seed: number;
   readonly method: MethodName | "auto";
+  /** Most threads on WebAssembly; null is as many as Antler takes by itself. */
+  readonly threads: number | null;
+  /** Whether "threads" must give every bit as sequential evaluation does. */
+  readonly exact: boolean;
   readonly chunk: number;
   readonly jacobian: JacobianKind | "implied";
   /** λ; null is the method's own. */
@@ -83,6 +88,8 @@ export const DEFAULT_TEXTS: SettingTexts = {
   forcing: "8",
   seed: "1",
   method: "quasi-deer",
+  threads: "",
+  exact: "no",
   chunk: "1",
   jacobian: "implied",
   damping: "",
@@ -106,6 +113,7 @@ export const NUMBER_RULES = {
   gain: { low: 0, high: 100, whole: false },
   forcing: { low: -100, high: 100, whole: false },
   seed: { low: 0, high: 2 ** 32 - 1, whole: true },
+  threads: { low: 1, high: 64, whole: true },
   chunk: { low: 1, high: 100_000, whole: true },
   damping: { low: 0, high: 1e12, whole: false },
   tolerance: { low: 1e-14, high: 1, whole: false },
@@ -149,6 +157,8 @@ export function parseSettings(
     gain: number("gain"),
     forcing: number("forcing"),
     seed: number("seed"),
+    threads: texts.threads.trim() === "" ? null : number("threads"),
+    exact: texts.exact === "yes",
     chunk: number("chunk"),
     jacobian: choice("jacobian", JACOBIAN_NAMES),
     damping: texts.damping.trim() === "" ? null : number("damping"),
@@ -160,6 +170,9 @@ export function parseSettings(
   };
   if (cell === "lorenz96" && settings.hiddenSize < 4) {
     errors.hiddenSize ??= `expected at least 4 for Lorenz-96, got ${settings.hiddenSize}`;
+  }
+  if (method === "threads" && settings.backend === "webgpu") {
+    errors.backend ??= "expected WebAssembly for threads, got WebGPU";
   }
   const numbers = settings.steps * settings.hiddenSize;
   if (numbers > MOST_NUMBERS) {
@@ -180,11 +193,17 @@ function parseNumber(text: string, { low, high, whole }: NumberRule) {
   return { value: Number.NaN, error: `expected ${kind} from ${spelt}, got "${text.trim()}"` };
 }
 
-/** The settings as Antler's options; what a sequential run does not take is left out. */
+/** Whether a method makes sweeps. */
+export function hasSweeps(method: MethodName | "auto"): boolean {
+  return method !== "sequential" && method !== "threads";
+}
+
+/** The settings as Antler's options; what a method does not take is left out. */
 export function evaluateOptions(settings: SolveSettings): EvaluateOptions {
   const { method, backend, chunk, tolerance, maxIterations, jacobian } = settings;
   const { damping, trustRegion } = settings;
   if (method === "sequential" || method === "auto") return { method, backend };
+  if (method === "threads") return { method, backend, exact: settings.exact };
   const lambda = damping === null ? {} : { lambda: damping };
   return {
     ...{ method, backend, chunk, tolerance, maxIterations },

@@ -9,7 +9,7 @@ import {
 import { timeEvaluations } from "../timing.ts";
 import { serveTasks, type TaskContext } from "../worker/serve.ts";
 import { makeProblem, type Problem } from "./problem.ts";
-import { evaluateOptions, type SolveSettings } from "./settings.ts";
+import { evaluateOptions, hasSweeps, type SolveSettings } from "./settings.ts";
 import type { CompareProgress, SolveProgress, SolveTasks } from "./tasks.ts";
 import { binCount, errorProfile, sampledSteps, takeRows, traceSolve } from "./trace.ts";
 
@@ -17,21 +17,26 @@ import { binCount, errorProfile, sampledSteps, takeRows, traceSolve } from "./tr
 const MOST_SAMPLES = 4e6;
 const MOST_SAMPLED_STEPS = 500;
 
-// The plain kernels give the same bits in every run, so that the trace is the solve itself.
-let opened: Promise<Runtime> | undefined;
-const openRuntime = () => {
-  opened ??= createRuntime({ reproducible: true });
-  return opened;
-};
+let opened: { readonly threads: number | null; readonly runtime: Promise<Runtime> } | undefined;
+
+/** Another number of threads takes another runtime. */
+function openRuntime(threads: number | null = opened?.threads ?? null): Promise<Runtime> {
+  if (opened && opened.threads === threads) return opened.runtime;
+  opened?.runtime.then((runtime) => runtime.dispose());
+  // The plain kernels give the same bits in every run, so that the trace is the solve itself.
+  const runtime = createRuntime({ reproducible: true, ...(threads !== null && { threads }) });
+  opened = { threads, runtime };
+  return runtime;
+}
 
 serveTasks<SolveTasks>({
   backends: async () => (await openRuntime()).backends,
   solve: async (settings, context) => {
-    await solve(await openRuntime(), settings, context);
+    await solve(await openRuntime(settings.threads), settings, context);
     return null;
   },
   compare: async (settings, context) => {
-    await compare(await openRuntime(), settings, context);
+    await compare(await openRuntime(settings.threads), settings, context);
     return null;
   },
 });
@@ -76,7 +81,7 @@ async function solve(
   const { largest } = errorProfile(states, sequential.states, stateSize, bins);
   tell({ kind: "report", report, error: largest });
   const { method } = report;
-  if (method === "sequential") return;
+  if (!hasSweeps(method)) return;
 
   // Under "auto" the iterates are those of what it chose.
   const traced = { ...options, method, backend: report.backend, chunk: report.chunk };
@@ -126,7 +131,9 @@ async function compare(
   const asked = { ...evaluateOptions(settings), initialState, signal };
   for (const { name: backend, available, adapter } of runtime.backends) {
     if (!available) continue;
-    const kinds = asked.method === "sequential" ? (["sequential"] as const) : BOTH;
+    const isAlone =
+      asked.method === "sequential" || (asked.method === "threads" && backend !== "wasm");
+    const kinds = isAlone ? (["sequential"] as const) : BOTH;
     for (const run of kinds) {
       const options: EvaluateOptions =
         run === "method"

@@ -1,7 +1,7 @@
 /** A report in words, for those who have not read the documentation yet. */
 import type { AdapterDescription, Report } from "antler";
 import { counted, milliseconds, scientific, whole } from "../format.ts";
-import { BACKEND_NAMES } from "./settings.ts";
+import { BACKEND_NAMES, hasSweeps } from "./settings.ts";
 import type { SolveStart, SweepPicture } from "./tasks.ts";
 
 export interface Verdict {
@@ -9,13 +9,17 @@ export interface Verdict {
   readonly title: string;
 }
 
-export function verdictOf({ method, converged, fallback, iterations }: Report): Verdict {
+export function verdictOf(report: Report): Verdict {
+  const { method, converged, fallback, iterations, threads = 1 } = report;
   if (fallback?.to === "sequential") {
     const title = `Did not converge in ${counted(iterations, "sweep")}, and was finished sequentially`;
     return { kind: "repaired", title };
   }
   if (!converged) return { kind: "bad", title: "Did not converge" };
   if (method === "sequential") return { kind: "good", title: "Evaluated step after step" };
+  if (method === "threads") {
+    return { kind: "good", title: `Evaluated on ${counted(threads, "thread")}` };
+  }
   return { kind: "good", title: `Converged after ${counted(iterations, "sweep")}` };
 }
 
@@ -27,9 +31,10 @@ export function describeReport(
   { steps, sequentialBackend }: Pick<SolveStart, "steps" | "sequentialBackend">,
 ): string[] {
   const { method, residual, errorEstimate, fallback, failover, chunk, jacobian } = report;
-  const parallel = method !== "sequential";
+  const parallel = hasSweeps(method);
   const chunks = Math.ceil(steps / chunk);
   const sentences: string[] = [];
+  if (method === "threads") sentences.push(describeThreads(report, chunks));
   if (parallel) {
     sentences.push(
       `${method} with ${jacobian === "none" ? "no" : `the ${jacobian}`} Jacobian cut ${counted(steps, "step")}` +
@@ -46,7 +51,7 @@ export function describeReport(
     );
   }
   sentences.push(
-    parallel && !fallback
+    method !== "sequential" && !fallback
       ? `The residual is ${scientific(residual)}: evaluate the cell once more at every returned state, and the next` +
           ` state is missed by no more than that (relative to 1 + its size). It had to be at most ${scientific(tolerance, 0)}.`
       : "The residual is 0: sequential evaluation solves the recurrence step by step, up to rounding.",
@@ -60,6 +65,16 @@ export function describeReport(
   if (failover) sentences.push(`Another backend took over: ${failover}.`);
   sentences.push(whereItRan(report));
   return sentences.map(withOneStop);
+}
+
+function describeThreads({ threads = 1, chunk, steps }: Report, chunks: number): string {
+  const where = `On ${counted(threads, "thread")}`;
+  if (chunks < 2) return `${where} the steps were evaluated one after the other.`;
+  return (
+    `${where} ${counted(chunks, "chunk")} of ${counted(chunk, "step")} were evaluated side by side, all but the` +
+    " first from a guess, and then again from where the chunk before had ended, until they met what was there:" +
+    ` ${counted(steps?.rerun ?? 0, "step")} ran again.`
+  );
 }
 
 function withOneStop(sentence: string): string {

@@ -1,0 +1,2 @@
+/** What is loaded where threads may do some of the work. */
+export { Crew } from "./crew.ts";
