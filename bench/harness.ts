@@ -136,6 +136,7 @@ async function sample(
     for (let turn = 0; turn < candidates.length; turn++) {
       const index = (turn + round + warmup) % candidates.length;
       if (errors.has(index)) continue;
+      await pause();
       try {
         const milliseconds = await time(candidates[index], round < 0 ? 1 : callsPerSample);
         if (round >= 0) samples[index].push(milliseconds);
@@ -149,6 +150,11 @@ async function sample(
     const error = errors.get(index);
     return error === undefined ? { name, timing: summarise(samples[index]) } : { name, error };
   });
+}
+
+/** Some peers' threads go on spinning for a while when they have done, on the cores of the next. */
+function pause(): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve, 20));
 }
 
 /** Milliseconds a call. A function that is not asynchronous is not charged for an `await`. */

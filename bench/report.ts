@@ -41,12 +41,9 @@ export interface Machine {
  * The table as text: columns as wide as their widest cell, two spaces apart.
  * @throws RangeError where a row has not one cell a column
  */
-export function renderTable({ title, columns, rows }: Table): string {
-  for (const [index, row] of rows.entries()) {
-    if (row.length !== columns.length) {
-      throw new RangeError(`rows[${index}]: expected ${columns.length} cells, got ${row.length}`);
-    }
-  }
+export function renderTable(table: Table): string {
+  const { title, columns, rows } = table;
+  checkRows(table);
   const specs = columns.map((column) => (typeof column === "string" ? { title: column } : column));
   const rendered = specs.map((spec, index) => renderColumn(spec, rows, index));
   const lines = Array.from({ length: rows.length + 2 }, (_, line) =>
@@ -58,14 +55,43 @@ export function renderTable({ title, columns, rows }: Table): string {
   return [...(title ? [title] : []), ...lines].join("\n");
 }
 
+/**
+ * The table as Markdown, without its title.
+ * @throws RangeError as `renderTable` does
+ */
+export function renderMarkdownTable(table: Table): string {
+  const { columns, rows } = table;
+  checkRows(table);
+  const specs = columns.map((column) => (typeof column === "string" ? { title: column } : column));
+  const line = (cells: readonly string[]) =>
+    `| ${cells.map((cell) => cell.replaceAll("|", "\\|")).join(" | ")} |`;
+  const rule = specs.map((spec, index) => (isRight(spec, rows, index) ? "---:" : "---"));
+  return [
+    line(specs.map(({ title }) => title)),
+    `|${rule.join("|")}|`,
+    ...rows.map((row) => line(row.map((cell, index) => renderCell(cell, specs[index].digits)))),
+  ].join("\n");
+}
+
 /** The title, a rule and the cells, all of one width. */
 function renderColumn(column: Column, rows: Table["rows"], index: number): string[] {
   const texts = rows.map((row) => renderCell(row[index], column.digits));
   const width = Math.max(column.title.length, ...texts.map((text) => text.length));
-  const numeric = rows.every((row) => typeof row[index] !== "string");
-  const right = column.align ? column.align === "right" : numeric;
+  const right = isRight(column, rows, index);
   const pad = (text: string) => (right ? text.padStart(width) : text.padEnd(width));
   return [pad(column.title), "─".repeat(width), ...texts.map(pad)];
+}
+
+function isRight({ align }: Column, rows: Table["rows"], index: number): boolean {
+  return align ? align === "right" : rows.every((row) => typeof row[index] !== "string");
+}
+
+function checkRows({ columns, rows }: Table): void {
+  for (const [index, row] of rows.entries()) {
+    if (row.length !== columns.length) {
+      throw new RangeError(`rows[${index}]: expected ${columns.length} cells, got ${row.length}`);
+    }
+  }
 }
 
 function renderCell(cell: Cell, digits?: number): string {

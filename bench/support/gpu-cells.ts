@@ -1,31 +1,13 @@
 /** The cells, inputs and settings that the GPU benches run on: random weights, one Gaussian input. */
-import { type Cell, type EvaluateOptions, gru, lstm } from "../../src/index.ts";
-import { mulberry32, normal, randomWeights } from "../../tests/support/random.ts";
+import type { Cell, EvaluateOptions } from "../../src/index.ts";
+import { mulberry32, normal } from "../../tests/support/random.ts";
+import { cellOf, INPUT_SIZE, type LayerName, randomLayer } from "./layers.ts";
 
-export const INPUT_SIZE = 3;
+export { checkLayers, INPUT_SIZE, type LayerName as Layer } from "./layers.ts";
 
-const gates = { GRU: 3, LSTM: 4 } as const;
-export type Layer = keyof typeof gates;
-
-/** @throws RangeError for any other name. */
-export function checkLayers(names: readonly string[]): readonly Layer[] {
-  const unknown = names.find((name) => !(name in gates));
-  if (unknown === undefined) return names as readonly Layer[];
-  throw new RangeError(`layers: expected some of ${Object.keys(gates).join(", ")}, got ${unknown}`);
-}
-
-/** A layer with PyTorch's initialisation, uniform on ±1/√D: dynamics that contract. */
-export function randomCell(layer: Layer, hiddenSize: number): Cell {
-  const rows = gates[layer] * hiddenSize;
-  const shapes = {
-    weight_ih: [rows, INPUT_SIZE],
-    weight_hh: [rows, hiddenSize],
-    bias_ih: [rows],
-    bias_hh: [rows],
-  };
-  const weights = randomWeights(shapes, 1 / Math.sqrt(hiddenSize), 100 * rows + hiddenSize);
-  const options = { inputSize: INPUT_SIZE, hiddenSize, weights };
-  return layer === "GRU" ? gru(options) : lstm(options);
+/** A layer with PyTorch's initialisation: dynamics that contract. */
+export function randomCell(layer: LayerName, hiddenSize: number): Cell {
+  return cellOf(randomLayer(layer, hiddenSize));
 }
 
 /** `[rows, INPUT_SIZE]`. */
@@ -39,7 +21,11 @@ export type MethodOptions = Pick<EvaluateOptions, "method" | "jacobian" | "chunk
 const LARGEST_DENSE_STATE = 32;
 
 /** The methods that make sense for a cell, with chunks of the given steps. */
-export function gpuMethods(layer: Layer, cell: Cell, chunks: readonly number[]): MethodOptions[] {
+export function gpuMethods(
+  layer: LayerName,
+  cell: Cell,
+  chunks: readonly number[],
+): MethodOptions[] {
   const at = (options: Omit<MethodOptions, "chunk">, sizes: readonly number[]) =>
     sizes.map((chunk): MethodOptions => ({ ...options, chunk }));
   const longer = chunks.filter((chunk) => chunk > 1);

@@ -50,6 +50,50 @@ export function plainGru(
   return states;
 }
 
+/** The same with the reset gate before the product, as ONNX has it by default. */
+export function plainGruResetBefore(
+  { weight_ih, weight_hh, bias_ih, bias_hh }: Weights,
+  inputs: Float32Array,
+  inputSize: number,
+  hiddenSize: number,
+): Float32Array {
+  const steps = inputs.length / inputSize;
+  const states = new Float32Array(steps * hiddenSize);
+  const h = new Float32Array(hiddenSize);
+  const update = new Float32Array(hiddenSize);
+  const kept = new Float32Array(hiddenSize);
+  for (let t = 0; t < steps; t++) {
+    for (let i = 0; i < hiddenSize; i++) {
+      const rowZ = hiddenSize + i;
+      let r = bias_ih[i] + bias_hh[i];
+      let z = bias_ih[rowZ] + bias_hh[rowZ];
+      for (let j = 0; j < inputSize; j++) {
+        const x = inputs[t * inputSize + j];
+        r += weight_ih[i * inputSize + j] * x;
+        z += weight_ih[rowZ * inputSize + j] * x;
+      }
+      for (let j = 0; j < hiddenSize; j++) {
+        r += weight_hh[i * hiddenSize + j] * h[j];
+        z += weight_hh[rowZ * hiddenSize + j] * h[j];
+      }
+      update[i] = sigmoid(z);
+      kept[i] = sigmoid(r) * h[i];
+    }
+    for (let i = 0; i < hiddenSize; i++) {
+      const rowN = 2 * hiddenSize + i;
+      let n = bias_ih[rowN] + bias_hh[rowN];
+      for (let j = 0; j < inputSize; j++) {
+        n += weight_ih[rowN * inputSize + j] * inputs[t * inputSize + j];
+      }
+      for (let j = 0; j < hiddenSize; j++) n += weight_hh[rowN * hiddenSize + j] * kept[j];
+      const candidate = Math.tanh(n);
+      h[i] = candidate + update[i] * (h[i] - candidate);
+    }
+    states.set(h, t * hiddenSize);
+  }
+  return states;
+}
+
 /** All hidden states [T, hiddenSize] of an LSTM from a zero state. */
 export function plainLstm(
   { weight_ih, weight_hh, bias_ih, bias_hh }: Weights,

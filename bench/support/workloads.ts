@@ -1,14 +1,11 @@
 /** The trained recurrences that benches run on, each with its exact states. */
-import { BUNDLED_RECORDING } from "../../examples/vad/prompts.ts";
-import { readRecording } from "../../examples/vad/recording.ts";
-import { encode } from "../../examples/vad/silero.ts";
-import { HIDDEN_SIZE, readSilero } from "../../examples/vad/silero-model.ts";
 import type { HostBackend } from "../../src/backend/backend.ts";
 import { createReferenceBackend } from "../../src/backend/reference/backend.ts";
-import { autoregressiveGru, type Cell, gru, lstm } from "../../src/cell/index.ts";
+import { autoregressiveGru, type Cell } from "../../src/cell/index.ts";
 import { Pacer } from "../../src/solve/pacing.ts";
 import { autoregressiveSine } from "../../tests/support/autoregressive-sine.ts";
-import { loadNanopore } from "../../tests/support/nanopore.ts";
+import { cellOf, type Layer } from "./layers.ts";
+import { nanoporeTask, sileroLayer } from "./tasks.ts";
 
 /** One sequence for a trained cell. */
 export interface Workload {
@@ -38,21 +35,14 @@ export function autoregressiveWorkload(length: number, seed: number): Promise<Wo
  * @throws RangeError where the read is shorter.
  */
 export async function nanoporeWorkloads(length: number): Promise<Workload[]> {
-  const { features, steps, layers, units } = loadNanopore();
+  const { layers, steps, inputs: features } = nanoporeTask();
   if (length > steps) {
     throw new RangeError(`steps: expected at most ${steps}, the length of the read, got ${length}`);
   }
   const workloads: Workload[] = [];
-  let inputs = features.slice(0, length * units);
-  for (const [index, { weights, reverse }] of layers.entries()) {
-    const workload = await withOracle({
-      name: `nanopore ${index}`,
-      cell: gru({ inputSize: units, hiddenSize: units, variant: "reset-before", weights }),
-      inputs,
-      length,
-      reverse,
-      initialState: new Float32Array(units),
-    });
+  let inputs = features.slice(0, length * layers[0].inputSize);
+  for (const [index, layer] of layers.entries()) {
+    const workload = await layerWorkload(`nanopore ${index}`, layer, inputs);
     workloads.push(workload);
     inputs = Float32Array.from(workload.exact);
   }
@@ -61,18 +51,25 @@ export async function nanoporeWorkloads(length: number): Promise<Workload[]> {
 
 /** Silero VAD's LSTM on the bundled recording, or on its first `length` windows of 32 ms. */
 export async function sileroWorkload(length = Number.POSITIVE_INFINITY): Promise<Workload> {
-  const model = await readSilero();
-  const { samples } = await readRecording(BUNDLED_RECORDING);
-  const encoded = await encode(model, samples);
-  const windows = Math.min(length, encoded.windows);
-  return withOracle({
-    name: "Silero",
-    cell: lstm({ inputSize: HIDDEN_SIZE, hiddenSize: HIDDEN_SIZE, weights: { ...model.lstm } }),
-    inputs: encoded.inputs.slice(0, windows * HIDDEN_SIZE),
-    length: windows,
-    reverse: false,
-    initialState: new Float32Array(2 * HIDDEN_SIZE),
-  });
+  const { layer, inputs } = await sileroLayer();
+  return layerWorkload("Silero", layer, inputs.slice(0, length * layer.inputSize));
+}
+
+/** One sequence for a layer, from a zero state. */
+export function layerWorkload(name: string, layer: Layer, inputs: Float32Array): Promise<Workload> {
+  return cellWorkload(name, cellOf(layer), inputs, layer.reverse);
+}
+
+/** One sequence for a cell, from a zero state. */
+export function cellWorkload(
+  name: string,
+  cell: Cell,
+  inputs: Float32Array,
+  reverse = false,
+): Promise<Workload> {
+  const length = inputs.length / cell.inputSize;
+  const initialState = new Float32Array(cell.stateSize);
+  return withOracle({ name, cell, inputs, length, reverse, initialState });
 }
 
 async function withOracle(workload: Omit<Workload, "exact">): Promise<Workload> {
