@@ -11,7 +11,7 @@ export interface Skip {
   readonly name: string;
   /** The note of `context.skip(note)`; a reason may be in the name as well. */
   readonly reason: string;
-  /** It names the folder of shared data, and that folder is indeed missing. */
+  /** It names a peer of the benches, or the folder of shared data, and that folder is indeed missing. */
   readonly excused: boolean;
 }
 
@@ -44,8 +44,9 @@ export function summaryReporter(file: string): Reporter {
           } else {
             const name = `${module.relativeModuleId} > ${test.fullName}`;
             const reason = ("note" in result && result.note) || "";
-            const isData = dataIsMissing && `${name} ${reason}`.includes(dataFolder);
-            const excused = isData || `${reason}`.includes(peersOfBenches);
+            const told = `${name} ${reason}`;
+            const isData = dataIsMissing && told.includes(dataFolder);
+            const excused = isData || told.includes(peersOfBenches);
             skips.push({ name, reason, excused });
           }
         }
