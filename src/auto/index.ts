@@ -1,6 +1,5 @@
 /** `auto`: what it knows of the machine and of the job, and what it makes of it. Loaded when it is needed. */
 export * from "./advisor.ts";
-export * from "./bail-out.ts";
 export * from "./calibration.ts";
 export * from "./choose.ts";
 export * from "./device.ts";
