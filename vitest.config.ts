@@ -13,6 +13,8 @@ export default defineConfig({
     maxWorkers: 2,
     testTimeout: 120_000,
     hookTimeout: 120_000,
+    // A page on two busy cores may need longer than the default second.
+    expect: { poll: { timeout: 30_000 } },
     reporters: summaryFile ? ["default", summaryReporter(summaryFile)] : ["default"],
   },
 });

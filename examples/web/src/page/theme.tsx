@@ -37,6 +37,8 @@ export function useTheme() {
     const query = systemQuery();
     const listener = () => setSystemIsDark(query.matches);
     query.addEventListener("change", listener);
+    // The system may have changed between the first rendering and this effect.
+    listener();
     return () => query.removeEventListener("change", listener);
   }, []);
   const effective = choice === "auto" ? (systemIsDark ? "dark" : "light") : choice;
