@@ -156,7 +156,7 @@ export interface Report {
   readonly chunk: number;
   /**
    * Sweeps (boundary updates); the largest over the batch. 0 for sequential evaluation. With "threads",
-   * rounds in which chunks ran again.
+   * 1 where all chunks merge, and one more for each in a row that does not.
    */
   readonly iterations: number;
   /** Largest over t of ‖s_t − f(s_{t−1}, x_t)‖∞ / (1 + ‖s_t‖∞), on the returned states. */

@@ -51,9 +51,8 @@ export interface Job {
   /** Infinite for "threads" unless it was asked for. */
   readonly chunk: number;
   readonly exact: boolean;
-  /** Most threads, and steps in which chunks should merge, where `auto` has predicted them. */
+  /** Most threads, where `auto` has chosen how many. */
   readonly threads?: number;
-  readonly patience?: number;
   readonly tolerance: number;
   readonly maxIterations: number;
   readonly onFailure: "sequential" | "throw" | "return";

@@ -82,9 +82,9 @@ export async function sequentialStates(backend: HostBackend, workload: Omit<Work
   const { cell, inputs, length, reverse, initialState } = workload;
   const states = backend.allocate(length * cell.stateSize);
   const sequences = [{ offset: 0, length }];
-  const problem = { cell, inputs, sequences, reverse, initialStates: initialState, states };
+  const shape = { cell, inputs, sequences, reverse, initialStates: initialState };
   try {
-    await backend.sequential(problem, new Pacer(undefined));
+    await backend.sequential({ ...shape, states: () => states }, new Pacer(undefined));
   } finally {
     backend.release();
   }

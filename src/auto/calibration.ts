@@ -211,13 +211,14 @@ function prepare(
   signal: AbortSignal | undefined,
 ): () => Promise<void> {
   const { inputSize, stateSize } = cell;
+  const states = backend.allocate(lanes * steps * stateSize);
   const problem = {
     cell,
     inputs: someWeights(lanes * steps * inputSize),
     sequences: Array.from({ length: lanes }, (_, i) => ({ offset: i * steps, length: steps })),
     reverse: false,
     initialStates: new Float32Array(lanes * stateSize),
-    states: backend.allocate(lanes * steps * stateSize),
+    states: () => states,
     threads: 1,
   };
   return async () => {

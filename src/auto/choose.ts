@@ -78,8 +78,8 @@ const SHORTEST_HOLD = 8;
 const SHORTEST_CHUNK = 64;
 /** A drive of a smaller part of a step is computed where the steps are. */
 const LEAST_DRIVE = 4;
-/** Messages to another thread and back: to prepare, to run, to run again, to be done. */
-const ROUND_TRIPS = 4;
+/** Messages to another thread and back: to run, and that it has. */
+const ROUND_TRIPS = 2;
 const sweepChunks = [16, 32, 64, 128, 256, 512, 1024] as const;
 
 /** What matters of a batch. */
@@ -137,15 +137,16 @@ function segmentTime(rates: HostRates, work: CellWork, steps: number, lanes: Lan
 function threadsTime(
   { work, calibration, probe }: Situation,
   rows: number,
+  threads: number,
   lanes: Lanes,
   chunk: number,
 ): number {
   const { rates } = calibration;
-  const again = HOLD * probe!.merge + SHORTEST_HOLD;
-  const parallel = segmentTime(rates, work, chunk + Math.min(again, chunk), lanes);
-  // Chunks that do not merge follow one another: all but the first two.
-  const rest = again > chunk ? Math.max(rows - 2 * chunk, 0) : 0;
-  return parallel + segmentTime(rates, work, rest, 1);
+  const again = Math.min(HOLD * probe!.merge + SHORTEST_HOLD, chunk);
+  const chunks = Math.ceil(rows / chunk) - 1;
+  // Those that merge run again on all threads, the others in order, but for one lane each.
+  const inOrder = again < chunk ? Math.ceil(chunks / threads) * again : chunks * chunk;
+  return segmentTime(rates, work, chunk, lanes) + segmentTime(rates, work, inOrder, 1);
 }
 
 /**
@@ -224,7 +225,7 @@ function* candidatesOf(situation: Situation): Generator<Candidate> {
       const chunk = Math.ceil(rows / (threads * lanes));
       const chunks = Math.ceil(longest / chunk);
       if (situation.exact || chunks < 2 || chunk < SHORTEST_CHUNK) continue;
-      const time = threadsTime(situation, rows, lanes, chunk) + fixed(threads);
+      const time = threadsTime(situation, rows, threads, lanes, chunk) + fixed(threads);
       const merge = HOLD * probe.merge + SHORTEST_HOLD;
       const sizes = { ...plain, chunk, chunks, threads, lanes, merge };
       yield { ...sizes, method: "threads", backend: "wasm", milliseconds: time / 1e6 };

@@ -11,12 +11,11 @@ import type { Choice } from "./choose.ts";
 export { checkCalibration } from "./calibration.ts";
 
 /**
- * What takes more than so many times the predicted sweeps on a GPU, or steps until chunks merge on threads,
- * and so many more, is given up, and finished in the order of time.
+ * What takes more than so many times the predicted sweeps, and so many more, is given up, and finished in the
+ * order of time.
  */
 const PATIENCE = 3;
 const MORE_SWEEPS = 8;
-const MORE_STEPS = 256;
 
 export interface BackendPlan extends Plan {
   readonly backend: BackendName;
@@ -58,9 +57,8 @@ export class Planner {
 }
 
 function planOf({ best, words }: Choice, job: Job): BackendPlan {
-  const { backend, method, jacobian, chunk, threads, sweeps, merge } = best;
+  const { backend, method, jacobian, chunk, threads, sweeps } = best;
   const most = Math.min(job.maxIterations, PATIENCE * sweeps + MORE_SWEEPS);
-  const patience = PATIENCE * merge + MORE_STEPS;
-  const asked = { ...job, chunk, threads, patience, ...(sweeps > 0 && { maxIterations: most }) };
+  const asked = { ...job, chunk, threads, ...(sweeps > 0 && { maxIterations: most }) };
   return { ...resolvePlan(asked, method, jacobian, words), backend };
 }

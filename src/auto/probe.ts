@@ -190,7 +190,10 @@ async function runLanes(
   const states = backend.allocate(rows * stateSize);
   const shape = { cell, sequences: batch, reverse: false, threads: 1 };
   try {
-    await backend.sequential({ ...shape, inputs: copied, initialStates, states }, pacer);
+    await backend.sequential(
+      { ...shape, inputs: copied, initialStates, states: () => states },
+      pacer,
+    );
   } finally {
     backend.release();
   }

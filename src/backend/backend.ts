@@ -32,8 +32,13 @@ export interface SequentialProblem {
   readonly reverse: boolean;
   /** `[sequences, stateSize]`. */
   readonly initialStates: FloatArray;
-  /** `[rows, stateSize]`, to be filled; row t belongs to row t of the inputs. */
-  readonly states: FloatArray;
+  /**
+   * `[rows, stateSize]`, to be filled; row t belongs to row t of the inputs. They are allocated when first
+   * asked for, which other threads need not wait for.
+   *
+   * @throws RangeError when they cannot be had.
+   */
+  readonly states: () => FloatArray;
   readonly onProgress?: (done: number, total: number) => void;
   /** Most threads to use; undefined leaves it to the backend. */
   readonly threads?: number | undefined;
@@ -47,8 +52,6 @@ export interface ThreadsProblem extends SequentialProblem {
   readonly initialGuess: FloatArray | null;
   /** Between what guesses must lie. */
   readonly boundsOf: (sequence: number) => StateBounds;
-  /** Steps that chunks are run again side by side for; what has not merged by then is finished in order. */
-  readonly patience: number;
   /** Whether only states that are equal in every bit have merged. */
   readonly exact: boolean;
   /** Largest residual of the result. */

@@ -49,12 +49,11 @@ export function threadsFailures({ lengths }: Problem, one: Case, report: Report)
         ` ${run - rerun}`,
     );
   }
-  // A step of each chunk behind another one runs again at least. All of them do at most in the first round, and
-  // once more where the chunk before has not merged.
+  // A step of each chunk behind another one runs again at least, and all of them at most.
   const behind = sum(lengths.map((length) => Math.max(length - chunk, 0)));
-  if (rerun < later || rerun > 2 * behind) {
+  if (rerun < later || rerun > behind) {
     failures.push(
-      `report.steps: of ${later} chunks behind others, ${later} to ${2 * behind} steps should have run` +
+      `report.steps: of ${later} chunks behind others, ${later} to ${behind} steps should have run` +
         ` again, and ${rerun} have`,
     );
   }

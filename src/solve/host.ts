@@ -28,12 +28,17 @@ export async function solveOnHost(
   method: MethodName,
   pacer: Pacer,
 ): Promise<Solved> {
-  const states = allocateStates(backend, job.rows, job.cell.stateSize);
+  let allocated: FloatArray | null = null;
+  const states = () => {
+    allocated ??= allocateStates(backend, job.rows, job.cell.stateSize);
+    return allocated;
+  };
   const { outcome, facts } =
     method === "sequential" || method === "threads"
       ? await solveStepwise(backend, job, method === "threads", states, pacer)
-      : { outcome: await solveInParallel(backend, job, method, states, pacer), facts: {} };
-  return { states, finalStates: finalStates(backend, job, states), outcome, facts };
+      : { outcome: await solveInParallel(backend, job, method, states(), pacer), facts: {} };
+  const made = states();
+  return { states: made, finalStates: finalStates(backend, job, made), outcome, facts };
 }
 
 /** `[rows, stateSize]`. @throws RangeError when they cannot be had. */
@@ -56,7 +61,7 @@ async function solveStepwise(
   backend: HostBackend,
   job: Job,
   inChunks: boolean,
-  states: FloatArray,
+  states: () => FloatArray,
   pacer: Pacer,
 ): Promise<{ outcome: Outcome; facts: HostFacts }> {
   const { cell, inputs, sequences, reverse, initialStates, onProgress } = job;
@@ -71,8 +76,7 @@ async function solveStepwise(
         stateBounds(cell, initialStates.subarray(sequence * stateSize, (sequence + 1) * stateSize));
       // An error that derivatives do not see must not turn a comparison over.
       const exact = job.exact || hasJumps(cell);
-      const { patience = Infinity } = job;
-      const chunks = { chunk, initialGuess, boundsOf, exact, tolerance, patience };
+      const chunks = { chunk, initialGuess, boundsOf, exact, tolerance };
       run = await backend.threads({ ...problem, ...chunks }, pacer);
     } else {
       run = await backend.sequential(problem, pacer);
@@ -83,7 +87,7 @@ async function solveStepwise(
     backend.release();
   }
   const { finite, threads, fewer, steps, chunk: longestChunk, residual = 0 } = run;
-  const outcome = settleSequential(backend, job, finite ? null : states);
+  const outcome = settleSequential(backend, job, finite ? null : states());
   return {
     outcome: {
       ...outcome,

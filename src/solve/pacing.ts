@@ -36,10 +36,14 @@ export class Pacer {
     signal?.throwIfAborted();
   }
 
-  /** Yields if the last time was long ago. @throws the signal's reason when it is aborted. */
-  async pause(): Promise<void> {
+  /**
+   * Yields if the last time was so many milliseconds ago.
+   *
+   * @throws the signal's reason when it is aborted.
+   */
+  async pause(longest = LONGEST_STRETCH): Promise<void> {
     this.#signal?.throwIfAborted();
-    if (performance.now() - this.#lastYield < LONGEST_STRETCH) return;
+    if (performance.now() - this.#lastYield < longest) return;
     await nextMacrotask();
     this.#lastYield = performance.now();
     this.#signal?.throwIfAborted();

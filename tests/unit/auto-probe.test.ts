@@ -270,8 +270,8 @@ async function stepsToMerge(job: ProbedJob, states: FloatArray, at: number): Pro
   const other = new Float32Array(length * D);
   const initialStates = new Float32Array(D);
   const one = [{ offset: 0, length }];
-  const problem = { cell, inputs: rest, sequences: one, reverse, initialStates, states: other };
-  await backend.sequential(problem, new Pacer(undefined));
+  const problem = { cell, inputs: rest, sequences: one, reverse, initialStates };
+  await backend.sequential({ ...problem, states: () => other }, new Pacer(undefined));
   backend.release();
   for (let t = 0; t < length; t++) {
     const [a, b] = reverse ? [length - 1 - t, length - 1 - t] : [t, at + t];
@@ -296,7 +296,7 @@ describe.skipIf(sharedData(nanoporeFile) === null)(
         const cell = gru({ ...options, variant: "reset-before" });
         const job = jobOf(cell, steps, { inputs, reverse });
         const states = new Float32Array(steps * units);
-        await backend.sequential({ ...job, states }, new Pacer(undefined));
+        await backend.sequential({ ...job, states: () => states }, new Pacer(undefined));
         backend.release();
         const seen = (await look(job))!;
         const merges = [

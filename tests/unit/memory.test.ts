@@ -304,7 +304,7 @@ describe("dispose", () => {
     const problem = problemOf(lorenz96({ size: 5 }), 4, { jacobian: "diagonal" });
     const sequences = [{ offset: 0, length: 4 }];
     const { cell, inputs, reverse, initialState: initialStates } = problem;
-    const states = backend.allocate(20);
+    const states = () => backend.allocate(20);
     const sequential = { cell, inputs, sequences, reverse, initialStates, states };
     await backend.sequential(sequential, new Pacer(undefined));
     backend.engine(problem);

@@ -24,8 +24,8 @@ describe("sequential evaluation", () => {
         const states = backend.allocate(10 * stateSize);
         const progress: number[][] = [];
         const onProgress = (done: number, total: number) => progress.push([done, total]);
-        const problem = { cell, inputs, sequences, reverse, initialStates, states, onProgress };
-        await backend.sequential(problem, new Pacer(undefined));
+        const problem = { cell, inputs, sequences, reverse, initialStates, onProgress };
+        await backend.sequential({ ...problem, states: () => states }, new Pacer(undefined));
         sequences.forEach(({ offset, length }, sequence) => {
           const expected = exactStates({
             ...problemOf(cell, length, { reverse }),
@@ -49,7 +49,7 @@ describe("sequential evaluation", () => {
       sequences: Array.from({ length: 100 }, (_, offset) => ({ offset, length: 1 })),
       reverse: false,
       initialStates: new Float64Array(100),
-      states: new Float64Array(100),
+      states: () => new Float64Array(100),
       onProgress: (done: number) => {
         if (done === 7) controller.abort(new Error("enough"));
       },

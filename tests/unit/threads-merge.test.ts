@@ -8,7 +8,7 @@ const STATE_SIZE = 2;
 /** Stores `length` steps in windows; step t differs from what is stored, which is 1, by differences[t]. */
 function rerun(
   differences: readonly number[],
-  { window = 16, tolerance = MERGE_TOLERANCE, reverse = false, limit = Infinity, before = 0 } = {},
+  { window = 16, tolerance = MERGE_TOLERANCE, reverse = false } = {},
 ) {
   const length = differences.length;
   const states = new Float32Array(length * STATE_SIZE).fill(1);
@@ -19,7 +19,7 @@ function rerun(
     reverse,
     state: new Float32Array(STATE_SIZE),
   };
-  const { endsWith, reruns } = watchMerging([segment], STATE_SIZE, tolerance, limit, [before]);
+  const watch = watchMerging(segment, states, STATE_SIZE, tolerance);
   for (let from = 0; from < length; from += window) {
     const to = Math.min(from + window, length);
     const made = Float32Array.from({ length: (to - from) * STATE_SIZE }, (_, i) => {
@@ -27,9 +27,8 @@ function rerun(
       const step = from + Math.floor(i / STATE_SIZE);
       return 1 + (i % STATE_SIZE === 1 ? differences[step]! : 0);
     });
-    const merged = endsWith({ segment: 0, from, to, states: made });
-    const isMerged = merged === "merged";
-    for (let step = from; step < (isMerged ? to - 1 : to); step++) {
+    const merged = watch.endsWith({ segment: 0, from, to, states: made });
+    for (let step = from; step < (merged ? to - 1 : to); step++) {
       const row = reverse ? length - 1 - step : step;
       const at = (step - from) * STATE_SIZE;
       states.set(made.subarray(at, at + STATE_SIZE), row * STATE_SIZE);
@@ -40,8 +39,7 @@ function rerun(
     const row = reverse ? length - 1 - t : t;
     return states[row * STATE_SIZE + 1]!;
   });
-  const { ended } = reruns[0]!;
-  return { ...reruns[0]!, merged: ended === "merged", column };
+  return { ...watch.rerun, column };
 }
 
 /** Scaled by 1 + ‖s‖ = 2, so a tolerance of the trajectories above. */
@@ -71,22 +69,6 @@ describe("a difference that dies out", () => {
   test("has merged after eight steps, where it dies out at once", () => {
     expect(rerun(decaying(100, 20), { window: 8 }).steps).toBe(16);
     expect(rerun(decaying(100, 20), { window: 32 }).steps).toBe(32);
-  });
-});
-
-describe("a limit", () => {
-  test("stops what has not merged by then, at the end of a window, with what is behind as it was", () => {
-    const { ended, steps, column } = rerun(decaying(400, 0.1), { limit: 100 });
-    expect({ ended, steps }).toEqual({ ended: "stopped", steps: 112 });
-    expect(column[111]).toBeGreaterThan(1);
-    expect(column[112]).toBe(1);
-    expect(rerun(decaying(400, 0.1), { limit: 150 }).ended).toBe("merged");
-    expect(rerun(decaying(100, 0.1), { limit: 100 }).ended).toBe(null);
-  });
-
-  test("does not shorten the time for which they must have been near", () => {
-    // As above, but a hundred steps have been run before these: a quarter of 218 is 54.5.
-    expect(rerun(decaying(400, 0.1), { before: 100 }).steps).toBe(176);
   });
 });
 

@@ -1,7 +1,7 @@
 /** How batches are cut and shared out. */
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { cutIntoPieces, sharePieces } from "../../src/backend/wasm/threads/pieces.ts";
+import { cutIntoPieces } from "../../src/backend/wasm/threads/pieces.ts";
 
 const batches = fc.array(fc.integer({ min: 0, max: 500 }), { maxLength: 20 }).map((lengths) => {
   let offset = 0;
@@ -17,7 +17,7 @@ const threadCounts = fc.integer({ min: 1, max: 9 });
 describe("cutIntoPieces", () => {
   test("covers every sequence, in order, without gaps, in chunks that differ in the last one only", () => {
     const property = fc.property(batches, chunkLengths, threadCounts, (batch, chunk, threads) => {
-      const pieces = cutIntoPieces(batch, chunk, threads);
+      const { pieces } = cutIntoPieces(batch, chunk, threads);
       for (const [sequence, { length }] of batch.entries()) {
         const own = pieces.filter((piece) => piece.sequence === sequence);
         const ends = [0, ...own.map(({ to }) => to)];
@@ -38,31 +38,25 @@ describe("cutIntoPieces", () => {
 
   test("cuts no more than the threads need, unless it is told", () => {
     const of = (...lengths: number[]) => lengths.map((length) => ({ offset: 0, length }));
-    expect(cutIntoPieces(of(1001), Infinity, 2)).toEqual([
+    const piecesOf = (...given: Parameters<typeof cutIntoPieces>) => cutIntoPieces(...given).pieces;
+    expect(piecesOf(of(1001), Infinity, 2)).toEqual([
       { sequence: 0, from: 0, to: 501 },
       { sequence: 0, from: 501, to: 1001 },
     ]);
-    expect(cutIntoPieces(of(100, 0, 100), Infinity, 2)).toHaveLength(2);
-    expect(cutIntoPieces(of(100, 0, 100), Infinity, 3)).toHaveLength(4);
-    expect(cutIntoPieces(of(1), Infinity, 8)).toHaveLength(1);
+    expect(piecesOf(of(100, 0, 100), Infinity, 2)).toHaveLength(2);
+    expect(piecesOf(of(100, 0, 100), Infinity, 3)).toHaveLength(4);
+    expect(piecesOf(of(1), Infinity, 8)).toHaveLength(1);
   });
 });
 
-describe("sharePieces", () => {
-  test("gives every piece to one thread, neighbours to the same, and none more than its share and a piece", () => {
+describe("the groups that are handed out", () => {
+  test("have every piece once, in order, and as many each as keep all threads at work, up to eight", () => {
     const property = fc.property(batches, chunkLengths, threadCounts, (batch, chunk, threads) => {
-      const pieces = cutIntoPieces(batch, chunk, threads);
-      const shares = sharePieces(pieces, threads);
-      expect(shares.flat()).toEqual(pieces.map((_, index) => index));
-      expect(shares.length).toBeLessThanOrEqual(threads);
-      const steps = (index: number) => pieces[index]!.to - pieces[index]!.from;
-      const total = pieces.reduce((sum, _, index) => sum + steps(index), 0);
-      const longest = Math.max(0, ...pieces.map((_, index) => steps(index)));
-      for (const share of shares) {
-        const own = share.reduce((sum, index) => sum + steps(index), 0);
-        expect(own).toBeGreaterThan(0);
-        expect(own).toBeLessThanOrEqual(total / threads + longest);
-      }
+      const { pieces, groups } = cutIntoPieces(batch, chunk, threads);
+      expect(groups.flat()).toEqual(pieces.map((_, index) => index));
+      const most = Math.max(0, ...groups.map(({ length }) => length));
+      expect(most).toBe(Math.min(8, Math.ceil(pieces.length / threads)));
+      expect(groups.slice(0, -1).every(({ length }) => length === most)).toBe(true);
     });
     fc.assert(property);
   });

@@ -19,7 +19,8 @@ export function createReferenceBackend(): HostBackend {
     allocate: (length) => new Float64Array(length),
 
     async sequential(problem: SequentialProblem, pacer: Pacer): Promise<HostRun> {
-      const { cell, inputs, sequences, reverse, initialStates, states, onProgress } = problem;
+      const { cell, inputs, sequences, reverse, initialStates, onProgress } = problem;
+      const states = problem.states();
       const { inputSize, stateSize } = cell;
       const programs = programsFor(cell);
       const total = sequences.reduce((sum, { length }) => sum + length, 0);

@@ -68,11 +68,8 @@ export interface Window {
 }
 
 export interface RunOptions {
-  /**
-   * Ends a segment with this window: because it is to stop there, or because the window has met what was
-   * stored, which then stays from the window's last step on.
-   */
-  readonly endsWith?: (window: Window) => "stopped" | "merged" | null;
+  /** Whether a window has met what was stored, which then stays from the window's last step on. */
+  readonly endsWith?: (window: Window) => boolean;
   /** Hears of the steps just done; may pause, or throw to end it all. */
   readonly afterWindow: (steps: number) => void | Promise<void>;
   /** The drive of a window, `[to − from, driveSize]`, where it comes from elsewhere; null: not this one. */
@@ -186,8 +183,8 @@ export function makeSegmentRunner(
           const count = (to - from) * stateSize;
           const states = memory.view(runner.window, count);
           const window = { segment, from, to, states };
-          const ended = endsWith?.(window) ?? null;
-          storeStates(segments[segment]!, window, stateSize, ended === "merged" ? 1 : 0);
+          const ended = endsWith?.(window) ?? false;
+          storeStates(segments[segment]!, window, stateSize, ended ? 1 : 0);
           finite[segment] &&= exports.allFinite(runner.window, count) !== 0;
           runner.done = to;
           ran += to - from;

@@ -88,7 +88,8 @@ export class StepKit {
 
 /** The sequences of a batch that have any steps, whole. */
 function segmentsOf(problem: SequentialProblem): Segment[] {
-  const { cell, inputs, states, sequences, reverse, initialStates } = problem;
+  const { cell, inputs, sequences, reverse, initialStates } = problem;
+  const states = problem.states();
   const { inputSize, stateSize } = cell;
   const all = sequences.map(({ offset, length }, sequence) => ({
     inputs: inputs.subarray(offset * inputSize, (offset + length) * inputSize),

@@ -4,12 +4,17 @@ import type { Pacer } from "../../../solve/pacing.ts";
 import type { HostRun, SequentialProblem, ThreadsProblem, ThreadsRun } from "../../backend.ts";
 import type { DriveElsewhere, StepKit } from "../sequential.ts";
 import { driveAhead } from "./drive-ahead.ts";
-import { cutIntoPieces, sharePieces } from "./pieces.ts";
+import { cutIntoPieces } from "./pieces.ts";
 import { type PoolOptions, type Thread, ThreadPool } from "./pool.ts";
 import { runPieces } from "./run-pieces.ts";
+import { SharedMemory } from "./shared-memory.ts";
+
+/** Longest time for which answers of other threads wait while the caller's works. */
+const HEAR_AFTER_MS = 2;
 
 export class Crew {
   readonly #pool: ThreadPool;
+  readonly #shared = new SharedMemory();
   #threads: readonly Thread[] = [];
 
   constructor(options: PoolOptions) {
@@ -28,7 +33,6 @@ export class Crew {
         initialGuess: null,
         exact: true,
         tolerance: 0,
-        patience: 0,
       };
       // A whole sequence starts from no guess that would have to be within bounds.
       const boundsOf = () => ({ low: new Float64Array(0), high: new Float64Array(0) });
@@ -48,13 +52,13 @@ export class Crew {
   inChunks(kit: StepKit, problem: ThreadsProblem, pacer: Pacer): Promise<ThreadsRun> {
     return this.#withThreads(kit, problem, pacer, (others) => {
       const { memory } = kit;
-      const threads = others.length + 1;
-      const pieces = cutIntoPieces(problem.sequences, problem.chunk, threads);
-      const most = sharePieces(pieces, threads).reduce((n, share) => Math.max(n, share.length), 0);
+      const cut = cutIntoPieces(problem.sequences, problem.chunk, others.length + 1);
+      const most = cut.groups.reduce((n, group) => Math.max(n, group.length), 0);
       const prepared = kit.prepare(problem.cell, most);
-      const { shared } = this.#pool;
-      const pause = () => pacer.pause();
-      return runPieces({ problem, pieces, others, shared, memory, ...prepared, pause });
+      const shared = this.#pool.shared ? this.#shared : null;
+      // Other threads should not wait for long until they hear what to do next.
+      const pause = () => pacer.pause(others.length > 0 ? HEAR_AFTER_MS : undefined);
+      return runPieces({ problem, cut, others, shared, memory, ...prepared, pause });
     });
   }
 

@@ -5,7 +5,7 @@
 import type { KernelMemory } from "../memory.ts";
 import type { Segment, StepPrograms } from "../segments.ts";
 import type { Thread } from "./pool.ts";
-import { ask, loadPrograms } from "./remote-hand.ts";
+import { ask, loadPrograms } from "./remote.ts";
 
 /** Windows of steps that a thread is asked for at a time. */
 const WINDOWS = 2;

@@ -3,16 +3,8 @@ import { makeDriver } from "../drive.ts";
 import type { KernelExports } from "../load.ts";
 import { KernelMemory } from "../memory.ts";
 import { makeSegmentRunner } from "../segments.ts";
-import { type Hand, localHand } from "./hand.ts";
-import type {
-  CloseRequest,
-  DriveRequest,
-  LoadRequest,
-  OpenRequest,
-  Replies,
-  RerunRequest,
-  RunRequest,
-} from "./requests.ts";
+import { runAgain } from "./merge.ts";
+import type { DriveRequest, LoadRequest, Replies, RerunRequest, RunRequest } from "./requests.ts";
 
 interface Handled<Reply> {
   readonly reply: Reply;
@@ -22,9 +14,6 @@ interface Handled<Reply> {
 /** The handlers of one thread's requests, by their tasks. */
 export function makeHandlers(exports: KernelExports) {
   let memory: KernelMemory;
-  /** Null between jobs, so that what it works on can be collected. */
-  let hand: Hand | null = null;
-  let results: Float32Array<ArrayBuffer>[] = [];
 
   return {
     ping: () => ({ reply: {} }),
@@ -33,32 +22,25 @@ export function makeHandlers(exports: KernelExports) {
       memory.load(image);
       return { reply: {} };
     },
-    open({ programs, segments }: OpenRequest): Handled<Replies["open"]> {
+    async run({ programs, segments }: RunRequest): Promise<Handled<Replies["run"]>> {
       memory.release();
-      const { stateSize } = programs;
       const runner = makeSegmentRunner(memory, exports, programs, segments.length);
-      results = [];
+      const made: Float32Array<ArrayBuffer>[] = [];
       const filled = segments.map(({ states, ...segment }) => {
         if (states) return { ...segment, states };
-        const own = new Float32Array(segment.length * stateSize);
-        results.push(own);
+        const own = new Float32Array(segment.length * programs.stateSize);
+        made.push(own);
         return { ...segment, states: own };
       });
-      hand = localHand(runner, filled, stateSize, () => {});
-      return { reply: {} };
+      const finite = await runner.run(filled, { afterWindow() {} });
+      return { reply: { finite, states: made }, transfer: made.map(({ buffer }) => buffer) };
     },
-    async run(_: RunRequest): Promise<Handled<Replies["run"]>> {
-      return { reply: await hand!.run() };
-    },
-    async rerun(request: RerunRequest): Promise<Handled<Replies["rerun"]>> {
-      return { reply: await hand!.rerun(request) };
-    },
-    close(_: CloseRequest): Handled<Replies["close"]> {
-      const states = results;
-      results = [];
-      hand = null;
+    async rerun({ programs, segment, stored, tolerance }: RerunRequest) {
       memory.release();
-      return { reply: { states }, transfer: states.map(({ buffer }) => buffer) };
+      const runner = makeSegmentRunner(memory, exports, programs, 1);
+      const pause = () => {};
+      const { stateSize } = programs;
+      return { reply: await runAgain(runner, segment, stored, stateSize, tolerance, pause) };
     },
     drive({ programs, inputs, reverse }: DriveRequest): Handled<Replies["drive"]> {
       memory.release();

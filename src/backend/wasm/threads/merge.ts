@@ -6,7 +6,8 @@
  * quarter of the steps that it took to get there, and are within a few units in the last place: what is
  * left of the old difference, which dies out exponentially, is then far below the rounding errors.
  */
-import type { Segment, Window } from "../segments.ts";
+import type { FloatArray } from "../../../types.ts";
+import type { Segment, SegmentRunner, Window } from "../segments.ts";
 
 /** Largest difference of merged states, relative to 1 + ‖s‖∞: two units in the last place. */
 export const MERGE_TOLERANCE = 2 * 2 ** -23;
@@ -21,61 +22,66 @@ const HOLD_SHARE = 1 / 4;
 export interface Rerun {
   /** Steps that were run. */
   steps: number;
-  /**
-   * Whether the stored states were met, or running ended before it came to that or to the end of the
-   * segment; if neither, all have been replaced, and the end is another.
-   */
-  ended: "merged" | "stopped" | null;
+  /** Whether the stored states were met; if not, all have been replaced, and the end is another. */
+  merged: boolean;
   /** ‖difference‖∞ / (1 + ‖s‖∞) where old states follow new ones: the residual of that step. */
   residual: number;
+  /** Whether all new states are finite. */
+  finite: boolean;
+}
+
+/** Runs a segment again, from its state, with `stored` and `tolerance` as in `watchMerging`. */
+export async function runAgain(
+  runner: SegmentRunner,
+  segment: Segment,
+  stored: FloatArray,
+  stateSize: number,
+  tolerance: number,
+  afterWindow: (steps: number) => void | Promise<void>,
+): Promise<Rerun> {
+  const { endsWith, rerun } = watchMerging(segment, stored, stateSize, tolerance);
+  const [finite = true] = await runner.run([segment], { endsWith, afterWindow, short: true });
+  return { ...rerun, finite };
 }
 
 /**
- * Watches segments that are run again.
+ * Watches a segment that is run again.
  *
+ * @param stored its states as they were, laid out as in the segment; may be those that are written to.
  * @param tolerance as `MERGE_TOLERANCE`; 0 asks for states that are equal in every bit.
- * @param limit steps after which a segment stops.
- * @param before steps that each has been run already.
  */
 export function watchMerging(
-  segments: readonly Segment[],
+  { length, reverse }: Segment,
+  stored: FloatArray,
   stateSize: number,
   tolerance: number,
-  limit = Number.POSITIVE_INFINITY,
-  before: readonly number[] = segments.map(() => 0),
 ) {
-  const reruns = segments.map((): Rerun => ({ steps: 0, ended: null, residual: 0 }));
+  const rerun = { steps: 0, merged: false, residual: 0 };
   /** First step of those, up to the last one run, whose states are near; or −1. */
-  const nearSince = segments.map(() => -1);
+  let nearSince = -1;
 
-  function endsWith({ segment: index, from, to, states }: Window): Rerun["ended"] {
-    const segment = segments[index]!;
-    const rerun = reruns[index]!;
-    rerun.steps = to;
+  function endsWith({ from, to, states }: Window): boolean {
     const differenceAt = (step: number) => {
-      const row = segment.reverse ? segment.length - 1 - step : step;
+      const row = reverse ? length - 1 - step : step;
       const at = (step - from) * stateSize;
-      return difference(states, at, segment.states, row * stateSize, stateSize, tolerance === 0);
+      return difference(states, at, stored, row * stateSize, stateSize, tolerance === 0);
     };
     const last = differenceAt(to - 1);
     if (last <= NEAR * tolerance) {
       let since = to - 1;
       while (since > from && differenceAt(since - 1) <= NEAR * tolerance) since--;
-      if (since > from || nearSince[index]! < 0) nearSince[index] = since;
+      if (since > from || nearSince < 0) nearSince = since;
     } else {
-      nearSince[index] = -1;
+      nearSince = -1;
     }
-    const since = nearSince[index]!;
-    const hold =
-      tolerance === 0 ? 1 : Math.max(SHORTEST_HOLD, (before[index]! + since) * HOLD_SHARE);
-    const merged = last <= tolerance && to - since >= hold;
-    if (merged) rerun.residual = last;
-    const isOver = to >= limit && to < segment.length;
-    rerun.ended = merged ? "merged" : isOver ? "stopped" : null;
-    return rerun.ended;
+    const hold = tolerance === 0 ? 1 : Math.max(SHORTEST_HOLD, nearSince * HOLD_SHARE);
+    rerun.steps = to;
+    rerun.merged = last <= tolerance && to - nearSince >= hold;
+    if (rerun.merged) rerun.residual = last;
+    return rerun.merged;
   }
 
-  return { endsWith, reruns };
+  return { endsWith, rerun };
 }
 
 /** ‖a − b‖∞ / (1 + ‖b‖∞); not finite where either is not. With `bits`, 0 for equal bits alone. */

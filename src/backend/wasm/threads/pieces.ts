@@ -1,4 +1,4 @@
-/** How a batch is cut into pieces, and which thread gets which. */
+/** How a batch is cut into pieces, and which of them are handed out together, in which order. */
 import type { Sequence } from "../../backend.ts";
 
 /** Consecutive steps of a sequence. */
@@ -10,37 +10,41 @@ export interface Piece {
   readonly to: number;
 }
 
+export interface Cut {
+  /** By sequence and time. */
+  readonly pieces: readonly Piece[];
+  /** Indices of pieces that a thread runs side by side, first those to be handed out first. */
+  readonly groups: readonly (readonly number[])[];
+}
+
+/** Side by side on a thread. */
+const MOST_TOGETHER = 8;
+
 /**
  * Cuts every sequence into chunks.
  *
  * @param chunk steps a chunk; where it is infinite, there are as many chunks as threads, or one a
  * sequence if that is enough.
  */
-export function cutIntoPieces(
-  sequences: readonly Sequence[],
-  chunk: number,
-  threads: number,
-): Piece[] {
+export function cutIntoPieces(sequences: readonly Sequence[], chunk: number, threads: number): Cut {
   const filled = sequences.filter(({ length }) => length > 0).length;
   const chunks = Math.ceil(threads / Math.max(filled, 1));
-  return sequences.flatMap(({ length }, sequence) => {
-    const steps = Number.isFinite(chunk) ? chunk : Math.max(Math.ceil(length / chunks), 1);
-    return Array.from({ length: Math.ceil(length / steps) }, (_, k): Piece => {
-      const from = k * steps;
-      return { sequence, from, to: Math.min(from + steps, length) };
-    });
+  const pieces = sequences.flatMap(({ length }, sequence) => {
+    const most = Number.isFinite(chunk) ? chunk : Math.ceil(length / chunks);
+    return cutEvenly(length, most).map(([from, to]): Piece => ({ sequence, from, to }));
   });
+  const together = Math.min(Math.ceil(pieces.length / threads), MOST_TOGETHER);
+  const groups = cutEvenly(pieces.length, together).map(([first, end]) =>
+    Array.from({ length: end - first }, (_, i) => first + i),
+  );
+  return { pieces, groups };
 }
 
-/** Gives each of at most `threads` threads a run of neighbours, with about the same number of steps. */
-export function sharePieces(pieces: readonly Piece[], threads: number): number[][] {
-  const total = pieces.reduce((sum, { from, to }) => sum + to - from, 0);
-  const shares: number[][] = Array.from({ length: threads }, () => []);
-  let before = 0;
-  pieces.forEach(({ from, to }, index) => {
-    const middle = before + (to - from) / 2;
-    shares[Math.min(Math.floor((middle / total) * threads), threads - 1)]!.push(index);
-    before += to - from;
-  });
-  return shares.filter((share) => share.length > 0);
+/** 0 … length in ranges of `most`; the last one may be shorter. */
+function cutEvenly(length: number, most: number): [number, number][] {
+  const size = Math.max(Math.min(most, length), 1);
+  return Array.from({ length: Math.ceil(length / size) }, (_, k) => [
+    k * size,
+    Math.min((k + 1) * size, length),
+  ]);
 }

@@ -1,6 +1,6 @@
 /** What the caller's thread asks of another one, and what it answers. */
 import type { Segment, StepPrograms } from "../segments.ts";
-import type { Again, Ran, Reran } from "./hand.ts";
+import type { Rerun } from "./merge.ts";
 
 /** Programs and packed weights, which belong at the same addresses in the thread's memory. */
 export interface LoadRequest {
@@ -9,28 +9,28 @@ export interface LoadRequest {
   readonly memoryLimit: number;
 }
 
-export interface OpenRequest {
-  readonly task: "open";
+/** Asks for segments to be run to their ends, side by side. */
+export interface RunRequest {
+  readonly task: "run";
   readonly programs: StepPrograms;
-  /** Arrays on shared memory, or inputs of its own and no states: then `close` sends them. */
   readonly segments: readonly SentSegment[];
 }
 
+/** Asks for a segment to be run again from another state, until it merges with what is stored. */
+export interface RerunRequest {
+  readonly task: "rerun";
+  readonly programs: StepPrograms;
+  /** On shared memory, with room for the new states. */
+  readonly segment: Segment;
+  readonly stored: Float32Array;
+  /** See `watchMerging`. */
+  readonly tolerance: number;
+}
+
+/** Arrays on shared memory, or inputs of its own and no states: then the reply has them. */
 export interface SentSegment extends Pick<Segment, "length" | "reverse" | "state"> {
   readonly inputs: Float32Array;
   readonly states: Float32Array | null;
-}
-
-export interface RunRequest {
-  readonly task: "run";
-}
-
-export interface RerunRequest extends Again {
-  readonly task: "rerun";
-}
-
-export interface CloseRequest {
-  readonly task: "close";
 }
 
 /** Asks for the drive of consecutive rows. */
@@ -44,19 +44,15 @@ export interface DriveRequest {
 
 export interface Replies {
   readonly load: object;
-  readonly open: object;
-  readonly run: Ran;
-  readonly rerun: Reran;
-  /** The states of the segments that came without an array for them. */
-  readonly close: { readonly states: readonly Float32Array[] };
+  readonly run: {
+    /** Whether the states of each segment are all finite. */
+    readonly finite: readonly boolean[];
+    /** The states of the segments that came without an array for them. */
+    readonly states: readonly Float32Array[];
+  };
+  readonly rerun: Rerun;
   /** `[rows, driveSize]`, in the direction of time. */
   readonly drive: { readonly drive: Float32Array };
 }
 
-export type Request =
-  | LoadRequest
-  | OpenRequest
-  | RunRequest
-  | RerunRequest
-  | CloseRequest
-  | DriveRequest;
+export type Request = LoadRequest | RunRequest | RerunRequest | DriveRequest;

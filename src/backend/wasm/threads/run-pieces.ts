@@ -1,49 +1,56 @@
 /**
- * Evaluates a batch in pieces on several threads. Pieces that continue others run from a guess first,
- * all side by side, and then again from where their predecessor has ended, until they merge with what is
- * stored (merge.ts).
+ * Evaluates a batch in pieces on several threads. Whoever has time takes the next pieces and runs them:
+ * those that continue others from a guess. In the order of time the caller's thread then runs these
+ * again from where their predecessor has ended, until they merge with what is stored (merge.ts), as
+ * soon as both are there. Where nothing merges, it is so on its way from the start to the end without
+ * ever waiting for the others.
+ *
+ * Who takes what depends on timing, but no result does: a piece's states are those from its guess, behind
+ * where those from its predecessor's end have met them.
  */
 import type { ThreadsProblem, ThreadsRun } from "../../backend.ts";
 import type { KernelMemory } from "../memory.ts";
 import type { Segment, SegmentRunner, StepPrograms } from "../segments.ts";
-import { type Hand, localHand } from "./hand.ts";
-import { MERGE_TOLERANCE } from "./merge.ts";
-import { type Piece, sharePieces } from "./pieces.ts";
+import { MERGE_TOLERANCE, type Rerun, runAgain } from "./merge.ts";
+import type { Cut, Piece } from "./pieces.ts";
 import type { Thread } from "./pool.ts";
-import { remoteHand } from "./remote-hand.ts";
+import { type RanAgain, type RanRemotely, rerunRemotely, runRemotely } from "./remote.ts";
+import type { SharedMemory } from "./shared-memory.ts";
 
 export interface PiecesOptions {
   readonly problem: ThreadsProblem;
-  readonly pieces: readonly Piece[];
+  readonly cut: Cut;
   /** Threads beside the caller's. */
   readonly others: readonly Thread[];
-  /** Whether they can share memory with the caller. */
-  readonly shared: boolean;
+  /** Null if they cannot share memory with the caller. */
+  readonly shared: SharedMemory | null;
   readonly memory: KernelMemory;
   readonly programs: StepPrograms;
-  /** For the caller's own share. */
+  /** For what the caller's thread does. */
   readonly runner: SegmentRunner;
-  /** Pauses now and then. @throws to end it all. */
+  /** Pauses now and then, and lets answers come in. @throws to end it all. */
   readonly pause: () => Promise<void>;
 }
 
-/** The steps of a piece, where they lie in the arrays of the batch. */
+/** The steps of a piece, where they lie in the arrays of the batch, and the state that it runs from at first. */
 function segmentOf(problem: ThreadsProblem, { sequence, from, to }: Piece): Segment {
-  const { cell, inputs, states, sequences, reverse } = problem;
+  const { cell, inputs, sequences, reverse } = problem;
   const { offset, length } = sequences[sequence]!;
   const first = offset + (reverse ? length - to : from);
   const rows = (array: typeof inputs, width: number) =>
     array.subarray(first * width, (first + to - from) * width);
   return {
     inputs: rows(inputs, cell.inputSize),
-    states: rows(states, cell.stateSize),
+    get states() {
+      return rows(problem.states(), cell.stateSize);
+    },
     length: to - from,
     reverse,
     state: startOf(problem, sequence, from),
   };
 }
 
-/** The state that a piece runs from at first: a guess, but for the first one of a sequence. */
+/** A guess, but for the first piece of a sequence. */
 function startOf(problem: ThreadsProblem, sequence: number, from: number): Float32Array {
   const { cell, sequences, reverse, initialStates, initialGuess, boundsOf } = problem;
   const { stateSize } = cell;
@@ -59,148 +66,211 @@ function startOf(problem: ThreadsProblem, sequence: number, from: number): Float
   });
 }
 
+/** The last state of a segment in the direction of time. */
+function endOf({ states, reverse }: Segment, stateSize: number): Float32Array {
+  return Float32Array.from(
+    reverse ? states.subarray(0, stateSize) : states.subarray(states.length - stateSize),
+  );
+}
+
+/** Groups that another thread has been asked for at a time, so that it need not wait for the next. */
+const ASKED = 2;
+
+/** A piece that has been run for the first time. */
+interface Ran {
+  /** With its states: those of the result, or another thread's. */
+  readonly segment: Segment;
+  readonly finite: boolean;
+  /** To be called when another thread's states are no longer needed. */
+  readonly release?: () => void;
+}
+
 /** @throws RangeError when memory cannot be had; what `pause` throws; Error when a thread ends. */
 export async function runPieces(options: PiecesOptions): Promise<ThreadsRun> {
-  const { problem, pieces, others, programs, memory, shared, runner, pause } = options;
-  const { onProgress, cell } = problem;
+  const { problem, cut, others, memory, shared, programs, runner, pause } = options;
+  const { onProgress, cell, exact, tolerance } = problem;
+  const { pieces } = cut;
   const { stateSize } = cell;
+  const closeness = exact ? 0 : Math.min(MERGE_TOLERANCE, tolerance);
   const segments = pieces.map((piece) => segmentOf(problem, piece));
-  const shares = sharePieces(pieces, others.length + 1);
-  const lengthOf = (indices: readonly number[]) =>
-    indices.reduce((sum, index) => sum + segments[index]!.length, 0);
-  const total = lengthOf(pieces.map((_, index) => index));
-  const own = lengthOf(shares.at(-1) ?? []);
+  const startsSequence = (index: number) => pieces[index]!.from === 0;
+  const total = segments.reduce((sum, { length }) => sum + length, 0);
+  const waiting = [...cut.groups];
+  /** By their indices, until they are settled. */
+  const ran = new Map<number, Ran>();
+  /** What others have found when they ran a piece again from where its predecessor had ended at first. */
+  const ahead = new Map<number, Promise<RanAgain>>();
+  const working = new Map<Thread, number>();
+  let failure: { readonly error: unknown } | null = null;
+  /** Wakes the caller's thread when it waits. */
+  let heard = () => {};
+  /** Steps run for the first time, together with steps whose states are final. */
   let done = 0;
+
+  const tell = () => onProgress?.(Math.floor(done / 2), total);
+  const check = () => {
+    if (failure) throw failure.error;
+  };
   const afterWindow = (steps: number) => {
-    // The others are about as far.
-    done = Math.min(done + steps, own);
-    onProgress?.(Math.floor((done / own) * total), total);
+    check();
+    done += steps;
+    tell();
     return pause();
   };
-  // The caller's thread comes last, as it would let the others wait while it works.
-  const hands = shares.map((share, thread): Hand => {
-    const some = share.map((index) => segments[index]!);
-    return thread < shares.length - 1
-      ? remoteHand(others[thread]!, memory, programs, some, shared)
-      : localHand(runner, some, stateSize, afterWindow);
-  });
-  const pool: Share[] = hands.map((hand, thread) => ({ hand, indices: shares[thread]! }));
-  const ran = await runAndMerge(pool, pieces, problem);
-  await allDone(hands.map((hand) => hand.close()));
+  const afterFinalWindow = (steps: number) => afterWindow(2 * steps);
+
+  /** Has a thread do something, and when it has done it, something else. */
+  function occupy<Result>(thread: Thread, work: Promise<Result>): Promise<Result> {
+    working.set(thread, (working.get(thread) ?? 0) + 1);
+    const settled = (error: unknown) => {
+      if (error) failure ??= { error };
+      working.set(thread, working.get(thread)! - 1);
+      if (!failure) askFor(thread);
+      heard();
+    };
+    work.then(() => settled(null), settled);
+    return work;
+  }
+
+  function askFor(thread: Thread): void {
+    const group = waiting.shift();
+    if (!group) {
+      if (working.get(thread) === 0) lookAhead(thread);
+      return;
+    }
+    const some = group.map((index) => segments[index]!);
+    const arrived = (answer: RanRemotely) => {
+      let left = group.length;
+      const release = () => --left === 0 && answer.release();
+      group.forEach((index, i) => {
+        ran.set(index, { segment: answer.segments[i]!, finite: answer.finite[i]!, release });
+        done += segments[index]!.length * (startsSequence(index) ? 2 : 1);
+      });
+    };
+    occupy(thread, runRemotely(thread, memory, shared, programs, some).then(arrived));
+  }
+
+  /** Has a thread without work run a piece again that the caller's will come to, as if all before merged. */
+  function lookAhead(thread: Thread): void {
+    if (!shared) return;
+    for (const [index, { segment, release }] of ran) {
+      const before = ran.get(index - 1);
+      if (startsSequence(index) || !release || !before || ahead.has(index)) continue;
+      const state = endOf(before.segment, stateSize);
+      const work = rerunRemotely(thread, shared, programs, segment, state, closeness);
+      ahead.set(index, occupy(thread, work));
+      return;
+    }
+  }
+
+  async function runHere(group: readonly number[]): Promise<void> {
+    const some = group.map((index) => segments[index]!);
+    const final = group.every(startsSequence);
+    const options = { afterWindow: final ? afterFinalWindow : afterWindow };
+    const finite = await runner.run(some, options);
+    group.forEach((index, i) => {
+      ran.set(index, { segment: segments[index]!, finite: finite[i]! });
+      if (startsSequence(index) && !final) done += segments[index]!.length;
+    });
+  }
+
+  let finite = true;
+  let residual = 0;
+  let stepsAgain = 0;
+  /** Chunks in a row that have not merged, by sequence. */
+  const apart = problem.sequences.map(() => 0);
+  let iterations = 0;
+
+  /** Runs a piece from its predecessor's end until it merges, unless another thread has done it. */
+  async function again(index: number, stored: Segment["states"]): Promise<Rerun> {
+    const segment = segments[index]!;
+    // That its predecessor has ended where it had ended at first was taken for granted.
+    const found = apart[pieces[index]!.sequence] === 0 ? await ahead.get(index) : undefined;
+    if (found) {
+      const kept = (found.merged ? found.steps - 1 : segment.length) * stateSize;
+      copyFirst(found.states, segment, kept);
+      return found;
+    }
+    const before = done;
+    const state = endOf(segments[index - 1]!, stateSize);
+    const from = { ...segment, state };
+    const rerun = await runAgain(runner, from, stored, stateSize, closeness, afterWindow);
+    done = before;
+    return rerun;
+  }
+
+  /** Makes the states of a piece those that follow its predecessor's, which are final. */
+  async function settle(index: number): Promise<void> {
+    const { segment: first, finite: wasFinite, release } = ran.get(index)!;
+    const segment = segments[index]!;
+    const { sequence } = pieces[index]!;
+    let kept = 0;
+    if (startsSequence(index)) {
+      finite &&= wasFinite;
+    } else {
+      const rerun = await again(index, first.states);
+      done += segment.length;
+      stepsAgain += rerun.steps;
+      residual = Math.max(residual, rerun.residual);
+      iterations = Math.max(iterations, apart[sequence]! + 1);
+      apart[sequence] = rerun.merged ? 0 : apart[sequence]! + 1;
+      finite &&= rerun.finite && (wasFinite || !rerun.merged);
+      // The last step that was run again has been met, and stays as it was.
+      kept = rerun.merged ? rerun.steps - 1 : segment.length;
+    }
+    if (first !== segment) copyLast(first.states, segment, (segment.length - kept) * stateSize);
+    ran.delete(index);
+    // Only here is it known to be of no use to those who look ahead.
+    const unused = ahead.get(index);
+    ahead.delete(index);
+    unused?.then(
+      (found) => found.release(),
+      () => {},
+    );
+    release?.();
+    tell();
+  }
+
+  /** Pieces that are next in their sequences. */
+  const next = new Set([...pieces.keys()].filter(startsSequence));
+  const own = waiting.shift();
+  for (let turn = 0; turn < ASKED; turn++) for (const thread of others) askFor(thread);
+  if (own) await runHere(own);
+  while (next.size > 0) {
+    check();
+    const ready = [...next].find((index) => ran.has(index));
+    const group = ready === undefined ? waiting.shift() : undefined;
+    if (ready !== undefined) {
+      await settle(ready);
+      next.delete(ready);
+      if (ready + 1 < pieces.length && !startsSequence(ready + 1)) next.add(ready + 1);
+    } else if (group) {
+      await runHere(group);
+    } else {
+      await new Promise<void>((resolve) => {
+        heard = resolve;
+      });
+    }
+    await pause();
+  }
   return {
-    ...ran,
-    threads: Math.max(hands.length, 1),
+    finite,
+    threads: working.size + 1,
     chunk: pieces.reduce((most, { from, to }) => Math.max(most, to - from), 0),
-    steps: { run: total + ran.stepsAgain, rerun: ran.stepsAgain },
+    iterations,
+    residual,
+    steps: { run: total + stepsAgain, rerun: stepsAgain },
   };
 }
 
-/** A thread's pieces. */
-interface Share {
-  readonly hand: Hand;
-  readonly indices: readonly number[];
+/** Copies the first `count` numbers, in the direction of time, to a segment's states. */
+function copyFirst(from: Segment["states"], { states, reverse }: Segment, count: number): void {
+  if (reverse) states.set(from.subarray(from.length - count), states.length - count);
+  else states.set(from.subarray(0, count));
 }
 
-async function runAndMerge(
-  shares: readonly Share[],
-  pieces: readonly Piece[],
-  { cell: { stateSize }, exact, tolerance, patience }: ThreadsProblem,
-) {
-  const closeness = exact ? 0 : Math.min(MERGE_TOLERANCE, tolerance);
-  const ends: Float32Array[] = [];
-  const finite: boolean[] = [];
-  let stepsAgain = 0;
-  let residual = 0;
-  const row = (rows: Float32Array, i: number) => rows.subarray(i * stateSize, (i + 1) * stateSize);
-
-  await allDone(
-    shares.map(async ({ hand, indices }) => {
-      const ran = await hand.run();
-      indices.forEach((index, i) => {
-        ends[index] = row(ran.ends, i);
-        finite[index] = ran.finite[i]!;
-      });
-    }),
-  );
-
-  /** Where pieces go on that were stopped. */
-  const stops = new Map<number, { readonly offset: number; readonly state: Float32Array }>();
-
-  /**
-   * Runs pieces again from the ends of their predecessors, or on from where they were stopped.
-   *
-   * @returns those that end elsewhere now.
-   */
-  async function rerun(turn: readonly number[], limit: number): Promise<number[]> {
-    const moved: number[] = [];
-    const begun = new Map(
-      turn.map((index) => [index, stops.get(index) ?? { offset: 0, state: ends[index - 1]! }]),
-    );
-    await allDone(
-      shares.map(async ({ hand, indices }) => {
-        const mine = indices.filter((index) => begun.has(index));
-        if (mine.length === 0) return;
-        const starts = new Float32Array(mine.length * stateSize);
-        mine.forEach((index, i) => {
-          starts.set(begun.get(index)!.state, i * stateSize);
-        });
-        const offsets = mine.map((index) => begun.get(index)!.offset);
-        const places = mine.map((index) => indices.indexOf(index));
-        const again = { indices: places, offsets, starts, tolerance: closeness, limit };
-        const { reruns, ends: reached, finite: newOnes } = await hand.rerun(again);
-        mine.forEach((index, i) => {
-          const { steps, ended, residual: seam } = reruns[i]!;
-          stepsAgain += steps;
-          residual = Math.max(residual, seam);
-          stops.delete(index);
-          if (ended === "stopped") {
-            stops.set(index, { offset: offsets[i]! + steps, state: row(reached, i) });
-          }
-          // What was stored first is left where they have not come to, or have met it.
-          finite[index] =
-            newOnes[i]! && (ended === null ? offsets[i] === 0 || finite[index]! : finite[index]!);
-          if (ended) return;
-          ends[index] = row(reached, i);
-          moved.push(index);
-        });
-      }),
-    );
-    return moved;
-  }
-
-  const continues = (index: number) => (pieces[index]?.from ?? 0) > 0;
-  /** Pieces whose predecessor has ended elsewhere since they ran, or that were stopped. */
-  const stale = new Set([...pieces.keys()].filter(continues));
-  let iterations = 0;
-  while (stale.size > 0) {
-    // Behind a piece that has not merged, others would run in vain, from ends that will move again.
-    const isFirst = iterations === 0;
-    const turn = isFirst ? [...stale] : firstOfEach(stale, pieces);
-    const moved = await rerun(turn, isFirst ? patience : Number.POSITIVE_INFINITY);
-    for (const index of turn) if (!stops.has(index)) stale.delete(index);
-    for (const index of moved) {
-      if (!continues(index + 1)) continue;
-      stale.add(index + 1);
-      stops.delete(index + 1);
-    }
-    iterations++;
-  }
-  return { finite: finite.every(Boolean), iterations, residual, stepsAgain };
-}
-
-/** The first of the given pieces in each sequence. */
-function firstOfEach(indices: ReadonlySet<number>, pieces: readonly Piece[]): number[] {
-  const first = new Map<number, number>();
-  for (const index of [...indices].sort((a, b) => a - b)) {
-    const { sequence } = pieces[index]!;
-    if (!first.has(sequence)) first.set(sequence, index);
-  }
-  return [...first.values()];
-}
-
-/** Like `Promise.all`, but when it rejects, nothing is at work any more. */
-async function allDone(work: readonly Promise<unknown>[]): Promise<void> {
-  const results = await Promise.allSettled(work);
-  const failure = results.find((result) => result.status === "rejected");
-  if (failure) throw failure.reason;
+/** Likewise, the last. */
+function copyLast(from: Segment["states"], { states, reverse }: Segment, count: number): void {
+  if (reverse) states.set(from.subarray(0, count));
+  else states.set(from.subarray(from.length - count), states.length - count);
 }
