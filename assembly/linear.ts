@@ -282,6 +282,9 @@ function tile8x4(
   if (rows > 7) v128.store(target + 7 * pitch, s70);
 }
 
+/** Columns of a panel that stay in the nearest cache while all of its tiles go over them. */
+const COLUMN_BLOCK: i32 = 128;
+
 /** `width` vectors side by side, a multiple of four. */
 function linearLanes(
   rows: i32,
@@ -293,22 +296,28 @@ function linearLanes(
   width: i32,
 ): void {
   const pitch = (<usize>width) << 2;
-  const start = initial != 0 ? pitch : 0;
   while (rows > 0) {
     const panel = panelRows(rows);
     const stride = (<usize>panel) << 2;
-    for (let lane = 0; lane < width; lane += 8) {
-      const x = source + ((<usize>lane) << 2);
-      const isWide = lane + 8 <= width;
-      const step = isWide ? 4 : 8;
-      for (let row = 0; row < panel && row < rows; row += step) {
-        const corner = weights + ((<usize>row) << 2);
-        const at = <usize>row * pitch + ((<usize>lane) << 2);
-        const from = initial != 0 ? initial + at : ZEROS;
-        const left = min(rows, panel) - row;
-        if (isWide) tile4x8(columns, corner, stride, x, from, start, target + at, left, pitch);
-        else tile8x4(columns, corner, stride, x, from, start, target + at, left, pitch);
+    let from = initial;
+    for (let first = 0; first == 0 || first < columns; first += COLUMN_BLOCK) {
+      const block = min(columns - first, COLUMN_BLOCK);
+      const start = from != 0 ? pitch : 0;
+      for (let lane = 0; lane < width; lane += 8) {
+        const x = source + <usize>first * pitch + ((<usize>lane) << 2);
+        const isWide = lane + 8 <= width;
+        const step = isWide ? 4 : 8;
+        for (let row = 0; row < panel && row < rows; row += step) {
+          const corner = weights + <usize>first * stride + ((<usize>row) << 2);
+          const at = <usize>row * pitch + ((<usize>lane) << 2);
+          const sums = from != 0 ? from + at : ZEROS;
+          const left = min(rows, panel) - row;
+          if (isWide) tile4x8(block, corner, stride, x, sums, start, target + at, left, pitch);
+          else tile8x4(block, corner, stride, x, sums, start, target + at, left, pitch);
+        }
       }
+      // The next columns are added to what there is.
+      from = target;
     }
     weights += stride * <usize>columns;
     rows -= panel;

@@ -136,7 +136,7 @@ async function sample(
     for (let turn = 0; turn < candidates.length; turn++) {
       const index = (turn + round + warmup) % candidates.length;
       if (errors.has(index)) continue;
-      await pause();
+      if (candidates.length > 1) await pause();
       try {
         const milliseconds = await time(candidates[index], round < 0 ? 1 : callsPerSample);
         if (round >= 0) samples[index].push(milliseconds);
