@@ -100,7 +100,8 @@ function shapeOf(lengths: readonly number[]): Shape {
   return { rows, longest, filled };
 }
 
-const lanesFor = (count: number): Lanes => (count > 4 ? 8 : count > 1 ? 4 : 1);
+/** Fewer than seven take longer in eight lanes than one by one. */
+const lanesFor = (count: number) => (count >= 7 ? 8 : 1);
 
 /** Whether a job is too small for any look at it to pay, by what is usual of machines. */
 export function isSmall(work: CellWork, lengths: readonly number[]): boolean {
@@ -121,10 +122,11 @@ function sequentialTime(
   if (filled === 1 && drive * LEAST_DRIVE > step) {
     return rows * Math.max(step, (step + drive) / threads);
   }
-  // Up to eight sequences side by side on each thread; the longest one ends last.
-  const together = Math.min(8, Math.ceil(filled / Math.max(used, 1)));
-  const steps = Math.max(longest, rows / Math.max(used * together, 1));
-  return segmentTime(rates, work, steps, lanesFor(together));
+  // Up to eight sequences side by side on each thread; the longest one ends last, alone.
+  const lanes = lanesFor(Math.ceil(filled / Math.max(used, 1)));
+  const steps = rows / Math.max(used * lanes, 1);
+  const rest = Math.max(longest - steps, 0);
+  return segmentTime(rates, work, steps, lanes) + segmentTime(rates, work, rest, 1);
 }
 
 /** Nanoseconds of `steps` steps of `lanes` sequences or chunks. */
@@ -221,7 +223,7 @@ function* candidatesOf(situation: Situation): Generator<Candidate> {
   if (!probe || isChaotic(probe) || !Number.isFinite(probe.merge)) return;
   for (const threads of threadCounts) {
     // Chunks that do not merge cost no more than sequential evaluation as long as each has its thread.
-    for (const lanes of probe.near ? ([1, 4, 8] as const) : ([1] as const)) {
+    for (const lanes of probe.near ? ([1, 8] as const) : ([1] as const)) {
       const chunk = Math.ceil(rows / (threads * lanes));
       const chunks = Math.ceil(longest / chunk);
       if (situation.exact || chunks < 2 || chunk < SHORTEST_CHUNK) continue;

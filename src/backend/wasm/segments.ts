@@ -1,5 +1,5 @@
 /**
- * Runs stretches of sequences step by step, up to eight side by side. Time passes in windows: a
+ * Runs stretches of sequences step by step, up to eight of them side by side. Time passes in windows: a
  * window's inputs go in, with one lane its drive is computed as a matrix product, the recurrence runs, and
  * its states come out, so that the memory needed does not depend on the length.
  *
@@ -21,7 +21,10 @@ const WINDOW_WORK = 5e7;
 /** Steps a window, and steps from the start for which it is so short. */
 const SHORT_WINDOW = 64;
 const SHORT_UNTIL = 128;
-const MOST_LANES = 8;
+/** Segments that run side by side, as lanes. */
+export const LANES = 8;
+/** Fewer are sooner done one by one: eight lanes take about as long as seven steps of one. */
+const FEWEST_SIDE_BY_SIDE = 7;
 
 /** A step, with some number of lanes. */
 export interface StepProgram {
@@ -100,9 +103,9 @@ interface Runner {
   readonly window: number;
 }
 
-/** Side by side, so many lanes serve so many segments best. */
-export function lanesFor(segments: number): number {
-  return segments > 4 ? 8 : segments > 1 ? 4 : 1;
+/** So many lanes serve so many segments best. */
+export function lanesFor(segments: number): 1 | typeof LANES {
+  return segments >= FEWEST_SIDE_BY_SIDE ? LANES : 1;
 }
 
 /** Steps a window. */
@@ -121,7 +124,7 @@ export function makeSegmentRunner(
   programs: StepPrograms,
   segments: number,
 ): SegmentRunner {
-  const together = Math.min(segments, MOST_LANES);
+  const together = lanesFor(segments) === 1 ? 1 : Math.min(segments, LANES);
   const { inputSize, stateSize, driveSize, drive } = programs;
   const runDrive = makeDriver(memory, exports, drive, inputSize, driveSize);
   const copyInputs = makeDriver(memory, exports, null, inputSize, inputSize);
@@ -138,7 +141,7 @@ export function makeSegmentRunner(
   );
   const longest = windowLength(programs, together);
   // What is compared at the ends of windows must not depend on how many lanes there are.
-  const longestShort = windowLength(programs, MOST_LANES);
+  const longestShort = windowLength(programs, LANES);
   const places = Array.from({ length: together }, () => ({
     state: memory.allocateFloats(stateSize),
     source: memory.allocateFloats(longest * Math.max(driveSize, together > 1 ? inputSize : 0)),
@@ -165,16 +168,17 @@ export function makeSegmentRunner(
         const lanes = lanesFor(runners.length);
         const job = jobs.get(lanes)!;
         const read = lanes === 1 ? runDrive : copyInputs;
-        for (const [lane, runner] of runners.entries()) {
+        for (const [index, runner] of runners.entries()) {
           const { inputs, length, reverse } = segments[runner.segment]!;
           const end = endOf(runner);
           const given = driveOf ? await driveOf(runner.done, end) : null;
           const { source, window, state } = runner;
           if (given) memory.floats.set(given, source / 4);
           else read(inputs, runner.done, end, length, reverse, source);
-          job.setLane(lane, source, window, end - runner.done, state, state);
+          job.setLane(index % lanes, source, window, end - runner.done, state, state);
+          if (lanes === 1) job.run(1);
         }
-        job.run(runners.length);
+        if (lanes > 1) job.run(runners.length);
         let ran = 0;
         runners = runners.flatMap((runner) => {
           const { segment, done: from } = runner;
