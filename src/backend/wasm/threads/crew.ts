@@ -41,7 +41,7 @@ export class Crew {
     return this.#withThreads(kit, problem, pacer, async (others) => {
       const own = ownShare(problem, others.length);
       const elsewhere: DriveElsewhere = (programs, segment, window) =>
-        driveAhead(others, kit.memory, programs, segment, window, own);
+        driveAhead(others, this.#sharedMemory, kit.memory, programs, segment, window, own);
       const share = own < 1 && others.length > 0 ? elsewhere : undefined;
       const finite = await kit.runSequentially(problem, pacer, share);
       return { finite, threads: share ? others.length + 1 : 1 };
@@ -55,11 +55,16 @@ export class Crew {
       const cut = cutIntoPieces(problem.sequences, problem.chunk, others.length + 1);
       const most = cut.groups.reduce((n, group) => Math.max(n, group.length), 0);
       const prepared = kit.prepare(problem.cell, most);
-      const shared = this.#pool.shared ? this.#shared : null;
+      const shared = this.#sharedMemory;
       // Other threads should not wait for long until they hear what to do next.
       const pause = () => pacer.pause(others.length > 0 ? HEAR_AFTER_MS : undefined);
       return runPieces({ problem, cut, others, shared, memory, ...prepared, pause });
     });
+  }
+
+  /** Null where threads cannot share any. */
+  get #sharedMemory(): SharedMemory | null {
+    return this.#pool.shared ? this.#shared : null;
   }
 
   /** Whether there are other threads already. */

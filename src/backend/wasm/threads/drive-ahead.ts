@@ -6,11 +6,18 @@ import type { KernelMemory } from "../memory.ts";
 import type { Segment, StepPrograms } from "../segments.ts";
 import type { Thread } from "./pool.ts";
 import { ask, loadPrograms } from "./remote.ts";
+import type { SharedMemory } from "./shared-memory.ts";
 
 /** Windows of steps that a thread is asked for at a time. */
 const WINDOWS = 2;
 /** Blocks that a thread has been asked for, and that have not been used up. */
 const AHEAD = 6;
+
+/** The drive of some windows; until `release`. */
+interface Block {
+  readonly drive: Float32Array;
+  release(): void;
+}
 
 /**
  * The drive of windows, which must be asked for in order.
@@ -20,6 +27,7 @@ const AHEAD = 6;
  */
 export function driveAhead(
   threads: readonly Thread[],
+  shared: SharedMemory | null,
   memory: KernelMemory,
   programs: StepPrograms,
   { inputs, length, reverse }: Segment,
@@ -33,18 +41,26 @@ export function driveAhead(
   const given = Array.from({ length: blocks }, (_, block) => block).filter(
     (block) => Math.floor((block + 1) * own) === Math.floor(block * own),
   );
-  const asked = new Map<number, Promise<Float32Array>>();
+  const asked = new Map<number, Promise<Block>>();
   let next = 0;
 
-  async function request(thread: Thread, from: number, to: number): Promise<Float32Array> {
+  async function request(thread: Thread, from: number, to: number): Promise<Block> {
     const [first, last] = reverse ? [length - to, length - from] : [from, to];
-    const rows = Float32Array.from(inputs.subarray(first * inputSize, last * inputSize));
+    const rows = inputs.subarray(first * inputSize, last * inputSize);
+    const count = (to - from) * driveSize;
+    const room = shared?.lend(count + rows.length);
     const loading = loadPrograms(thread, memory);
-    const [, { drive }] = await Promise.all([
-      loading,
-      ask(thread, { task: "drive", programs, inputs: rows, reverse }, [rows.buffer]),
-    ]);
-    return drive;
+    const asked = { task: "drive", programs, reverse } as const;
+    if (!room) {
+      const copy = Float32Array.from(rows);
+      const sent = ask(thread, { ...asked, inputs: copy, drive: null }, [copy.buffer]);
+      const [, { drive }] = await Promise.all([loading, sent]);
+      return { drive: drive!, release() {} };
+    }
+    const [drive, copy] = [room.subarray(0, count), room.subarray(count)];
+    copy.set(rows);
+    await Promise.all([loading, ask(thread, { ...asked, inputs: copy, drive })]);
+    return { drive, release: () => shared!.giveBack(room) };
   }
 
   function askAhead(): void {
@@ -63,11 +79,18 @@ export function driveAhead(
   askAhead();
   return (from, to) => {
     const block = Math.floor(from / size);
-    for (const before of asked.keys()) if (before < block) asked.delete(before);
+    for (const [before, reply] of asked) {
+      if (before >= block) break;
+      asked.delete(before);
+      reply.then(
+        ({ release }) => release(),
+        () => {},
+      );
+    }
     askAhead();
     const reply = asked.get(block);
     if (!reply) return null;
     const start = (from - block * size) * driveSize;
-    return reply.then((drive) => drive.subarray(start, start + (to - from) * driveSize));
+    return reply.then(({ drive }) => drive.subarray(start, start + (to - from) * driveSize));
   };
 }

@@ -42,15 +42,20 @@ export function makeHandlers(exports: KernelExports) {
       const { stateSize } = programs;
       return { reply: await runAgain(runner, segment, stored, stateSize, tolerance, pause) };
     },
-    drive({ programs, inputs, reverse }: DriveRequest): Handled<Replies["drive"]> {
+    drive({ programs, inputs, reverse, drive }: DriveRequest): Handled<Replies["drive"]> {
       memory.release();
       const { inputSize, driveSize } = programs;
       const rows = inputs.length / inputSize;
       const runDrive = makeDriver(memory, exports, programs.drive, inputSize, driveSize);
       const address = memory.allocateFloats(rows * driveSize);
       runDrive(inputs, 0, rows, rows, reverse, address);
-      const drive = memory.view(address, rows * driveSize).slice() as Float32Array<ArrayBuffer>;
-      return { reply: { drive }, transfer: [drive.buffer] };
+      const made = memory.view(address, rows * driveSize);
+      if (drive) {
+        drive.set(made);
+        return { reply: { drive: null } };
+      }
+      const own = Float32Array.from(made);
+      return { reply: { drive: own }, transfer: [own.buffer] };
     },
   };
 }

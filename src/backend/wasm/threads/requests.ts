@@ -40,6 +40,8 @@ export interface DriveRequest {
   /** `[rows, inputSize]`. */
   readonly inputs: Float32Array;
   readonly reverse: boolean;
+  /** `[rows, driveSize]`, on shared memory, to be filled in the direction of time; null: the reply has it. */
+  readonly drive: Float32Array | null;
 }
 
 export interface Replies {
@@ -51,8 +53,7 @@ export interface Replies {
     readonly states: readonly Float32Array[];
   };
   readonly rerun: Rerun;
-  /** `[rows, driveSize]`, in the direction of time. */
-  readonly drive: { readonly drive: Float32Array };
+  readonly drive: { readonly drive: Float32Array | null };
 }
 
 export type Request = LoadRequest | RunRequest | RerunRequest | DriveRequest;
