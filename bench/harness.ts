@@ -4,9 +4,12 @@
  * A bench is a file of this folder whose default export is a `defineBench({ … })`; bench/run.ts
  * lists and runs them.
  */
+
 import { existsSync, readFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { join } from "node:path";
+import { setFlagsFromString } from "node:v8";
+import { runInNewContext } from "node:vm";
 import type { Table } from "./report.ts";
 
 export {
@@ -152,8 +155,16 @@ async function sample(
   });
 }
 
-/** Some peers' threads go on spinning for a while when they have done, on the cores of the next. */
+/** The engine's collector of garbage, which it shows only when it is asked to. */
+setFlagsFromString("--expose-gc");
+const collectGarbage = runInNewContext("gc") as () => void;
+
+/**
+ * Some peers' threads go on spinning for a while when they have done, on the cores of the next, whose time is
+ * not to be taken by the collection of their results either.
+ */
 function pause(): Promise<void> {
+  collectGarbage();
   return new Promise((resolve) => setTimeout(resolve, 20));
 }
 

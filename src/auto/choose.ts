@@ -80,6 +80,11 @@ const SHORTEST_CHUNK = 64;
 const LEAST_DRIVE = 4;
 /** Messages to another thread and back: to run, and that it has. */
 const ROUND_TRIPS = 2;
+/**
+ * Nanoseconds until all threads are at work that have been at rest, and that they are late: a message soon after
+ * another one, as the one that is timed, is no measure of that.
+ */
+const WAKING = 1.5e6;
 const sweepChunks = [16, 32, 64, 128, 256, 512, 1024] as const;
 
 /** What matters of a batch. */
@@ -213,7 +218,7 @@ function* candidatesOf(situation: Situation): Generator<Candidate> {
   const threadCounts: number[] = [];
   for (let n = calibration.threads; n >= 1; n = Math.floor(n / 2)) threadCounts.push(n);
   const fixed = (threads: number) =>
-    threads > 1 ? ROUND_TRIPS * rates.roundTrip + (running ? 0 : rates.start) : 0;
+    threads > 1 ? WAKING + ROUND_TRIPS * rates.roundTrip + (running ? 0 : rates.start) : 0;
   for (const threads of threadCounts) {
     const time = sequentialTime(rates, work, shape, threads) + fixed(threads);
     const lanes = lanesFor(Math.ceil(shape.filled / threads));

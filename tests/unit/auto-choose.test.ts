@@ -210,7 +210,7 @@ describe("candidates", () => {
 
 describe("a batch", () => {
   it("is spread over lanes, then over threads", () => {
-    const lengths = Array<number>(16).fill(10_000);
+    const lengths = Array<number>(16).fill(100_000);
     const one = chosen({ lengths, threads: 1, probe: null, rates: sharing });
     expect(one.best).toMatchObject({ method: "sequential", threads: 1, lanes: 8 });
     const two = chosen({ lengths, threads: 2, probe: null, rates: sharing });
