@@ -1,4 +1,5 @@
 /** From the work, the machine's rates and the recurrence's memory to the method that should be fastest. */
+import { lanesFor } from "../backend/wasm/lanes.ts";
 import type { BackendName, JacobianKind, MethodName } from "../types.ts";
 import {
   type Calibration,
@@ -105,9 +106,6 @@ function shapeOf(lengths: readonly number[]): Shape {
   return { rows, longest, filled };
 }
 
-/** Fewer than seven take longer in eight lanes than one by one. */
-const lanesFor = (count: number) => (count >= 7 ? 8 : 1);
-
 /** Whether a job is too small for any look at it to pay, by what is usual of machines. */
 export function isSmall(work: CellWork, lengths: readonly number[]): boolean {
   return sequentialTime(nominalRates, work, shapeOf(lengths), 1) < SMALL * 1e6;
@@ -128,7 +126,7 @@ function sequentialTime(
     return rows * Math.max(step, (step + drive) / threads);
   }
   // Up to eight sequences side by side on each thread; the longest one ends last, alone.
-  const lanes = lanesFor(Math.ceil(filled / Math.max(used, 1)));
+  const lanes = lanesFor(Math.ceil(filled / Math.max(used, 1)), work.stateSize);
   const steps = rows / Math.max(used * lanes, 1);
   const rest = Math.max(longest - steps, 0);
   return segmentTime(rates, work, steps, lanes) + segmentTime(rates, work, rest, 1);
@@ -221,7 +219,7 @@ function* candidatesOf(situation: Situation): Generator<Candidate> {
     threads > 1 ? WAKING + ROUND_TRIPS * rates.roundTrip + (running ? 0 : rates.start) : 0;
   for (const threads of threadCounts) {
     const time = sequentialTime(rates, work, shape, threads) + fixed(threads);
-    const lanes = lanesFor(Math.ceil(shape.filled / threads));
+    const lanes = lanesFor(Math.ceil(shape.filled / threads), work.stateSize);
     const milliseconds = time / 1e6;
     yield { ...plain, method: "sequential", backend: "wasm", threads, lanes, milliseconds };
   }

@@ -1,23 +1,17 @@
 /** The sweeps, scans and certificate of one sequence, on the kernels' memory. */
 import type { EngineProblem, SweepEngine } from "../../solve/engine.ts";
-import type { JacobianKind } from "../../types.ts";
 import { CERTIFICATE_COLUMNS, certifier } from "./certificate.ts";
 import { allocateChunks } from "./chunks.ts";
 import { DRIVE_LANES, makeDriver } from "./drive.ts";
 import { LaneJob } from "./job.ts";
+import { LANES, lanesFor } from "./lanes.ts";
 import type { KernelExports } from "./load.ts";
 import { copyRows, type KernelMemory } from "./memory.ts";
 import type { CellPrograms, ProgramCache, ProgramSet, SweepProgram } from "./programs.ts";
 
 export const UNIT_ROUNDOFF = 2 ** -24;
-const MOST_LANES = 8;
 /** A drive of more bytes than this is computed again at every step instead of stored. */
 const STORED_DRIVE_LIMIT = 128e6;
-
-/** The lane widths that a sweep uses: a dense P_k has its columns side by side instead. */
-function laneWidths(jacobian: JacobianKind, chunks: number): number[] {
-  return jacobian === "dense" ? [1] : [1, 4, 8].filter((lanes) => lanes === 1 || chunks > 1);
-}
 
 /**
  * Storing the drive of all steps saves computing it in every sweep. Where that takes too much memory,
@@ -45,7 +39,9 @@ export function createWasmEngine(
   const { cell, inputs, length, chunk, jacobian, reverse } = problem;
   const { inputSize, stateSize } = cell;
   const chunks = Math.ceil(length / chunk);
-  const widths = laneWidths(jacobian, chunks);
+  // A dense P_k has its columns side by side instead.
+  const most = jacobian === "dense" ? 1 : lanesFor(chunks, stateSize);
+  const widths = [1, LANES].filter((lanes) => lanes <= most);
   const { source, drive, step, tangents, sweeps } = cache.prepare(cell, (set) => {
     const made = choosePrograms(set, problem, memory.limit, frugal);
     return {
@@ -90,11 +86,6 @@ export function createWasmEngine(
     driven = to;
   }
 
-  function jobFor(left: number): LaneJob {
-    if (left >= MOST_LANES || sweepJobs.length === 1) return sweepJobs.at(-1)!;
-    return sweepJobs[left > 4 ? 2 : left > 1 ? 1 : 0]!;
-  }
-
   function setChunk(job: LaneJob, lane: number, k: number): void {
     const first = k * chunk;
     job.setLane(
@@ -113,7 +104,7 @@ export function createWasmEngine(
     length,
     chunks,
     stepCost: jacobian === "dense" && chunk > 1 ? work * stateSize : work,
-    grain: widths.at(-1)!,
+    grain: most,
     unitRoundoff: UNIT_ROUNDOFF,
     ...boundaryUpdates,
     joinSeams: swapSeams,
@@ -122,7 +113,7 @@ export function createWasmEngine(
     runChunks(from, to) {
       fillSource(Math.min(to * chunk, length));
       for (let k = from; k < to; ) {
-        const job = jobFor(to - k);
+        const job = sweepJobs[lanesFor(to - k, stateSize) > 1 ? sweepJobs.length - 1 : 0]!;
         const count = Math.min(to - k, job.lanes);
         for (let lane = 0; lane < count; lane++) setChunk(job, lane, k + lane);
         job.run(count);

@@ -8,6 +8,7 @@
 import type { FloatArray } from "../../types.ts";
 import { makeDriver } from "./drive.ts";
 import { LaneJob } from "./job.ts";
+import { LANES, lanesFor } from "./lanes.ts";
 import type { KernelExports } from "./load.ts";
 import type { CompiledProgram } from "./lower.ts";
 import { copyRows, type KernelMemory } from "./memory.ts";
@@ -21,10 +22,6 @@ const WINDOW_WORK = 5e7;
 /** Steps a window, and steps from the start for which it is so short. */
 const SHORT_WINDOW = 64;
 const SHORT_UNTIL = 128;
-/** Segments that run side by side, as lanes. */
-export const LANES = 8;
-/** Fewer are sooner done one by one: eight lanes take about as long as seven steps of one. */
-const FEWEST_SIDE_BY_SIDE = 7;
 
 /** A step, with some number of lanes. */
 export interface StepProgram {
@@ -103,11 +100,6 @@ interface Runner {
   readonly window: number;
 }
 
-/** So many lanes serve so many segments best. */
-export function lanesFor(segments: number): 1 | typeof LANES {
-  return segments >= FEWEST_SIDE_BY_SIDE ? LANES : 1;
-}
-
 /** Steps a window. */
 function windowLength({ stateSize, driveSize }: StepPrograms, together: number): number {
   const steps = WINDOW_WORK / (Math.max(together, 1) * stateSize * (stateSize + driveSize));
@@ -124,8 +116,8 @@ export function makeSegmentRunner(
   programs: StepPrograms,
   segments: number,
 ): SegmentRunner {
-  const together = lanesFor(segments) === 1 ? 1 : Math.min(segments, LANES);
   const { inputSize, stateSize, driveSize, drive } = programs;
+  const together = Math.min(segments, lanesFor(segments, stateSize));
   const runDrive = makeDriver(memory, exports, drive, inputSize, driveSize);
   const copyInputs = makeDriver(memory, exports, null, inputSize, inputSize);
   const jobs = new Map(
@@ -165,7 +157,7 @@ export function makeSegmentRunner(
       };
       let runners = places.slice(0, waiting.length).map(start);
       while (runners.length > 0) {
-        const lanes = lanesFor(runners.length);
+        const lanes = lanesFor(runners.length, stateSize);
         const job = jobs.get(lanes)!;
         const read = lanes === 1 ? runDrive : copyInputs;
         for (const [index, runner] of runners.entries()) {

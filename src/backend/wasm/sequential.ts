@@ -5,12 +5,11 @@ import { recurrenceOf } from "../../cell/recurrence.ts";
 import type { Pacer } from "../../solve/pacing.ts";
 import type { SequentialProblem } from "../backend.ts";
 import { DRIVE_LANES } from "./drive.ts";
+import { LANES, lanesFor } from "./lanes.ts";
 import type { KernelExports } from "./load.ts";
 import type { KernelMemory } from "./memory.ts";
 import type { ProgramCache } from "./programs.ts";
 import {
-  LANES,
-  lanesFor,
   makeSegmentRunner,
   type RunOptions,
   type Segment,
@@ -23,7 +22,7 @@ function prepareSteps(cache: ProgramCache, cell: Cell, segments: number): StepPr
   const { inputSize, stateSize } = cell;
   const driveSize = recurrenceOf(cell).drive.size;
   return cache.prepare(cell, ({ split, whole }) => {
-    const widths = [1, LANES].filter((lanes) => lanes <= lanesFor(segments));
+    const widths = [1, LANES].filter((lanes) => lanes <= lanesFor(segments, stateSize));
     // With lanes, a step's own products are as fast as those of many rows, and save storing the drive.
     const steps = new Map(
       widths.map((lanes) => {

@@ -23,16 +23,17 @@ const MOST_TOGETHER = 8;
 /**
  * Cuts every sequence into chunks.
  *
- * @param chunk steps a chunk; where it is infinite, there are as many chunks as threads, or one a
- * sequence if that is enough.
+ * @param chunk steps a chunk; where it is infinite, the longest sequence has as many as there are threads
+ * for each sequence, and all have chunks of this length.
  */
 export function cutIntoPieces(sequences: readonly Sequence[], chunk: number, threads: number): Cut {
-  const filled = sequences.filter(({ length }) => length > 0).length;
-  const chunks = Math.ceil(threads / Math.max(filled, 1));
-  const pieces = sequences.flatMap(({ length }, sequence) => {
-    const most = Number.isFinite(chunk) ? chunk : Math.ceil(length / chunks);
-    return cutEvenly(length, most).map(([from, to]): Piece => ({ sequence, from, to }));
-  });
+  const lengths = sequences.map(({ length }) => length).filter((length) => length > 0);
+  const longest = lengths.reduce((most, length) => Math.max(most, length), 0);
+  const chunks = Math.ceil(threads / Math.max(lengths.length, 1));
+  const most = Number.isFinite(chunk) ? chunk : Math.ceil(longest / chunks);
+  const pieces = sequences.flatMap(({ length }, sequence) =>
+    cutEvenly(length, most).map(([from, to]): Piece => ({ sequence, from, to })),
+  );
   const together = Math.min(Math.ceil(pieces.length / threads), MOST_TOGETHER);
   const groups = cutEvenly(pieces.length, together).map(([first, end]) =>
     Array.from({ length: end - first }, (_, i) => first + i),
