@@ -6,7 +6,7 @@ import { createRuntime, type Report, type Runtime } from "../src/index.ts";
 import { largestError } from "../tests/support/agreement.ts";
 import { nanoporeFile } from "../tests/support/nanopore.ts";
 import { sharedData } from "../tests/support/shared-data.ts";
-import { defineBench } from "./harness.ts";
+import { defineBench, warmUp } from "./harness.ts";
 import type { Column, Table } from "./report.ts";
 import { callsFor, compareRepeated } from "./support/contenders.ts";
 import { describeSteps, gridShapes, gridSpecs, quickened, quickGrid } from "./support/grid.ts";
@@ -240,9 +240,7 @@ async function measureProblem(
 
   const once = new Map<Choice, number>();
   for (const choice of [auto, ...choices]) {
-    const start = performance.now();
-    await evaluate(choice);
-    once.set(choice, performance.now() - start);
+    once.set(choice, await warmUp(() => evaluate(choice)));
   }
   const best = Math.min(...choices.map((choice) => once.get(choice)!));
   const near = [

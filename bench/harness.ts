@@ -8,8 +8,6 @@
 import { existsSync, readFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { join } from "node:path";
-import { setFlagsFromString } from "node:v8";
-import { runInNewContext } from "node:vm";
 import type { Table } from "./report.ts";
 
 export {
@@ -155,16 +153,23 @@ async function sample(
   });
 }
 
-/** The engine's collector of garbage, which it shows only when it is asked to. */
-setFlagsFromString("--expose-gc");
-const collectGarbage = runInNewContext("gc") as () => void;
+/** Most runs, and milliseconds, until engines have compiled what runs often, on all threads. */
+const WARM_RUNS = 12;
+const WARM_MILLISECONDS = 250;
 
-/**
- * Some peers' threads go on spinning for a while when they have done, on the cores of the next, whose time is
- * not to be taken by the collection of their results either.
- */
+/** Runs something until it is as fast as it gets. @returns milliseconds of the last run */
+export async function warmUp(run: () => unknown): Promise<number> {
+  const begin = performance.now();
+  for (let runs = 1; ; runs++) {
+    const start = performance.now();
+    consume(await run());
+    const end = performance.now();
+    if (runs === WARM_RUNS || end - begin >= WARM_MILLISECONDS) return end - start;
+  }
+}
+
+/** Some peers' threads go on spinning for a while when they have done, on the cores of the next. */
 function pause(): Promise<void> {
-  collectGarbage();
   return new Promise((resolve) => setTimeout(resolve, 20));
 }
 

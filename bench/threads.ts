@@ -7,7 +7,7 @@ import { createRuntime, type Runtime, rnn } from "../src/index.ts";
 import { largestError } from "../tests/support/agreement.ts";
 import { nanoporeFile } from "../tests/support/nanopore.ts";
 import { sharedData } from "../tests/support/shared-data.ts";
-import { compare, defineBench, mulberry32, normal, randomWeights } from "./harness.ts";
+import { compare, defineBench, mulberry32, normal, randomWeights, warmUp } from "./harness.ts";
 import type { Table } from "./report.ts";
 import { gridSpecs } from "./support/grid.ts";
 import { checkLayers, INPUT_SIZE } from "./support/layers.ts";
@@ -168,6 +168,8 @@ async function measureCase(
     });
   const first = await evaluate(one, "sequential");
   const second = await evaluate(several, "threads");
+  await warmUp(() => evaluate(one, "sequential"));
+  await warmUp(() => evaluate(several, "threads"));
   const measured = await compare(
     [
       { name: "one thread", run: () => evaluate(one, "sequential") },

@@ -2,7 +2,7 @@
  * Those who do a task, ours and the peers', as one kind of thing: first their numbers are compared, and
  * only then their times.
  */
-import { type Candidate, compare, type Measured, type Timing } from "../harness.ts";
+import { type Candidate, compare, type Measured, type Timing, warmUp } from "../harness.ts";
 import type { Task } from "./tasks.ts";
 
 /** The hidden states of the last layer, wherever they lie. */
@@ -142,7 +142,7 @@ export async function contend(
   try {
     for (const peer of peers) {
       const steps = Math.min(task.steps, peer.longest?.(task) ?? task.steps);
-      const entry: Entry = { peer, steps, calls: 1 };
+      const entry: Entry = { peer, steps, milliseconds: 0 };
       entries.push(entry);
       const own = shorten(task, steps);
       try {
@@ -156,7 +156,7 @@ export async function contend(
           const difference = compareHidden(own, [peer.name, first.name], hidden, other);
           largestDifference = Math.max(largestDifference, difference);
         }
-        entry.calls = await callsPerSample(entry.contender);
+        entry.milliseconds = await warmUp(entry.contender.run);
       } catch (error) {
         // Without the first there is nothing to compare the others with.
         if (peer === first || error instanceof Disagreement) throw error;
@@ -173,7 +173,8 @@ export async function contend(
 interface Entry {
   readonly peer: Peer;
   readonly steps: number;
-  calls: number;
+  /** Of a run, warm. */
+  milliseconds: number;
   contender?: Contender;
   error?: string;
 }
@@ -186,13 +187,6 @@ async function once(peer: Peer, task: Task): Promise<Hidden> {
   } finally {
     await contender.release?.();
   }
-}
-
-/** By a second run, which is a warm one. */
-async function callsPerSample(contender: Contender): Promise<number> {
-  const start = performance.now();
-  await contender.run();
-  return callsFor(performance.now() - start);
 }
 
 /** How many runs of so many milliseconds make a sample that is long against the clock's grain. */
@@ -232,11 +226,15 @@ async function timeAll(
   started: number,
 ): Promise<Score[]> {
   const running = entries.filter(({ contender, error }) => contender && error === undefined);
-  // The agreement took two runs of each; what is left of the budget says how many more there may be.
-  const round = (performance.now() - started) / 2;
-  const affordable = Math.floor((budget - 2 * round) / Math.max(1, round));
+  // What is left of the budget says how many rounds there may be.
+  const round = running.reduce((sum, { milliseconds }) => sum + milliseconds, 0);
+  const left = budget - (performance.now() - started);
+  const affordable = Math.floor(left / Math.max(1, round));
   const measured = await compareRepeated(
-    running.map(({ contender, calls }) => ({ ...contender!, calls })),
+    running.map(({ contender, milliseconds }) => ({
+      ...contender!,
+      calls: callsFor(milliseconds),
+    })),
     Math.max(1, Math.min(repeats, affordable)),
   );
   return entries.map(({ peer, steps, contender, error }): Score => {
