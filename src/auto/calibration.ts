@@ -3,6 +3,7 @@
  * and what they predict of a cell's work. Predictions are linear in the rates, so that fitting is easy.
  */
 import type { HostBackend } from "../backend/backend.ts";
+import type { lanesFor } from "../backend/wasm/lanes.ts";
 import { gru } from "../cell/cells/gru.ts";
 import { type Cell, defineCell } from "../cell/define-cell.ts";
 import type { Vector } from "../cell/expression.ts";
@@ -32,7 +33,7 @@ export interface HostRates {
   readonly start: number;
 }
 
-export type Lanes = 1 | 4 | 8;
+export type Lanes = ReturnType<typeof lanesFor>;
 
 /** What a machine can do, as plain JSON: `runtime.calibration()`, and an option of `createRuntime`. */
 export interface Calibration {
@@ -66,10 +67,9 @@ const PINGS = 4;
 
 /** Nanoseconds of one run of a program with so many lanes. */
 export function programTime(rates: HostRates, work: Work, lanes: Lanes): number {
-  const { multiplyAdd1, multiplyAdd8 } = rates;
-  const multiplyAdd = { 1: multiplyAdd1, 4: Math.max(multiplyAdd1, multiplyAdd8), 8: multiplyAdd8 };
+  const multiplyAdd = lanes === 1 ? rates.multiplyAdd1 : rates.multiplyAdd8;
   return (
-    work.multiplyAdds * lanes * multiplyAdd[lanes] +
+    work.multiplyAdds * lanes * multiplyAdd +
     (work.pointwise * lanes * rates.pointwise) / 4 +
     work.instructions * rates.instruction
   );

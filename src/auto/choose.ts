@@ -8,6 +8,7 @@ import {
   type Lanes,
   moveTime,
   nominalRates,
+  predict,
   stepTime,
 } from "./calibration.ts";
 import { type DeviceRates, deviceTime } from "./device.ts";
@@ -129,13 +130,7 @@ function sequentialTime(
   const lanes = lanesFor(Math.ceil(filled / Math.max(used, 1)), work.stateSize);
   const steps = rows / Math.max(used * lanes, 1);
   const rest = Math.max(longest - steps, 0);
-  return segmentTime(rates, work, steps, lanes) + segmentTime(rates, work, rest, 1);
-}
-
-/** Nanoseconds of `steps` steps of `lanes` sequences or chunks. */
-function segmentTime(rates: HostRates, work: CellWork, steps: number, lanes: Lanes): number {
-  const row = driveTime(rates, work) + moveTime(rates, work);
-  return steps * (stepTime(rates, work.step, lanes) + lanes * row);
+  return predict({ rates }, work, steps, lanes) + predict({ rates }, work, rest, 1);
 }
 
 /** Nanoseconds of `lanes` chunks on each thread, with what must be run again until they merge. */
@@ -151,7 +146,7 @@ function threadsTime(
   const chunks = Math.ceil(rows / chunk) - 1;
   // Those that merge run again on all threads, the others in order, but for one lane each.
   const inOrder = again < chunk ? Math.ceil(chunks / threads) * again : chunks * chunk;
-  return segmentTime(rates, work, chunk, lanes) + segmentTime(rates, work, inOrder, 1);
+  return predict({ rates }, work, chunk, lanes) + predict({ rates }, work, inOrder, 1);
 }
 
 /**

@@ -1,10 +1,12 @@
 /** Machines for tests of `auto`: backends that take as long as they are told to, by a clock of their own. */
+
 import { type HostRates, nominalRates, predict } from "../../src/auto/calibration.ts";
 import { type DeviceRates, deviceTime, nominalDeviceRates } from "../../src/auto/device.ts";
 import { cellWork } from "../../src/auto/work.ts";
 import type { DeviceBackend, DeviceRun, HostBackend } from "../../src/backend/backend.ts";
 import { createWasmBackend } from "../../src/backend/wasm/backend.ts";
 import { inlinedKernels } from "../../src/backend/wasm/inlined.ts";
+import { lanesFor } from "../../src/backend/wasm/lanes.ts";
 
 /** The plain WebAssembly backend, as a runtime has it. */
 export function wasmBackend(): Promise<HostBackend> {
@@ -44,9 +46,11 @@ export function machine(options: MachineOptions = {}): Machine {
     unitRoundoff: 2 ** -24,
     allocate: (length) => new Float32Array(length),
     async sequential({ cell, sequences }) {
-      const lanes = sequences.length > 4 ? 8 : sequences.length > 1 ? 4 : 1;
-      const longest = sequences.reduce((most, { length }) => Math.max(most, length), 0);
-      time += overhead + predict({ rates }, cellWork(cell), longest, lanes) / 1e6;
+      const lanes = lanesFor(sequences.length, cell.stateSize);
+      const lengths = sequences.map(({ length }) => length);
+      const steps =
+        lanes > 1 ? Math.max(...lengths) : lengths.reduce((sum, length) => sum + length, 0);
+      time += overhead + predict({ rates }, cellWork(cell), steps, lanes) / 1e6;
       calls++;
       return { finite: true };
     },
